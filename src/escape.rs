@@ -1,0 +1,39 @@
+//! Client bytes made fit to be shown: printable ASCII, and short.
+
+/// The most input bytes that [`escape`] shows.
+const SHOWN: usize = 80;
+
+/// Shows client bytes in a message or a log record.
+///
+/// Everything but printable ASCII is escaped, as are quotes and backslashes, so that
+/// no terminal, log reader or shell is ever given the client's own bytes. What is
+/// longer than 80 bytes is cut, and the length said.
+#[must_use]
+pub fn escape(bytes: &[u8]) -> String {
+    match bytes.split_at_checked(SHOWN) {
+        Some((shown, rest)) if !rest.is_empty() => {
+            format!("{}... ({} bytes)", shown.escape_ascii(), bytes.len())
+        }
+        _ => bytes.escape_ascii().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn shows_only_printable_ascii() {
+        assert_eq!(escape(b"get-peers "), "get-peers ");
+        assert_eq!(escape(b"a\x1b[2J\n\"\xff"), r#"a\x1b[2J\n\"\xff"#);
+    }
+
+    #[test]
+    fn cuts_what_is_long() {
+        assert_eq!(escape(&[b'x'; 80]), "x".repeat(80));
+        assert_eq!(
+            escape(&[b'x'; 81]),
+            format!("{}... (81 bytes)", "x".repeat(80))
+        );
+    }
+}
