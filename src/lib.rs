@@ -13,6 +13,14 @@
     )
 )]
 
+pub mod config;
+pub mod csr;
 pub mod escape;
+pub mod exact;
+pub mod input;
+pub mod key;
 pub mod name;
+pub mod output;
+pub mod policy;
 pub mod request;
+pub mod trusted;

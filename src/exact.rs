@@ -1,0 +1,186 @@
+//! Exact DER: what X.690, section 10 asks for, and the X.509 parser lets pass.
+//!
+//! The parsers that read values do it leniently. This module looks at the frame alone,
+//! before them: one element with nothing behind it, definite lengths in the fewest
+//! bytes, constructed encodings only where DER has them.
+
+use der::{Decode as _, Length, Reader as _, SliceReader};
+
+/// How deeply elements may be nested. A PKCS#10 request has about ten levels.
+const MAX_DEPTH: usize = 32;
+
+/// The identifier octet of an INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// The identifier octet of a BIT STRING.
+pub const BIT_STRING: u8 = 0x03;
+/// The identifier octet of a SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
+/// The identifier octet of a SET.
+const SET: u8 = 0x31;
+
+/// Why bytes are not exact DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotExact {
+    /// Bytes follow where the element should have ended.
+    #[error("bytes follow its end")]
+    TrailingBytes,
+    /// A length is indefinite, in more bytes than it needs, or past the end.
+    #[error("a length in it is cut short or not in its shortest form")]
+    Length,
+    /// An identifier octet that DER does not allow.
+    #[error("a tag in it is none that DER allows")]
+    Tag,
+    /// Nested more than 32 levels deep.
+    #[error("it is nested too deeply")]
+    Depth,
+}
+
+/// One element: identifier octet, contents, and the whole encoding.
+#[derive(Clone, Copy, Debug)]
+pub struct Element<'a> {
+    /// The identifier octet (X.690, section 8.1.2).
+    pub tag: u8,
+    /// The contents octets.
+    pub contents: &'a [u8],
+    /// The element as it stands, identifier and length included.
+    pub encoding: &'a [u8],
+}
+
+/// Takes bytes that are exactly one element, and exact all the way down.
+///
+/// # Errors
+/// [`NotExact`], with the first rule that they break.
+pub fn single(input: &[u8]) -> Result<Element<'_>, NotExact> {
+    let (element, rest) = split_first(input)?;
+    if !rest.is_empty() {
+        return Err(NotExact::TrailingBytes);
+    }
+    descend(element, 0)?;
+    Ok(element)
+}
+
+/// The elements that contents octets hold, in their order.
+///
+/// # Errors
+/// [`NotExact`], when the last one does not end where the contents do.
+pub fn elements(mut contents: &[u8]) -> Result<Vec<Element<'_>>, NotExact> {
+    let mut found = Vec::new();
+    while !contents.is_empty() {
+        let (element, rest) = split_first(contents)?;
+        found.push(element);
+        contents = rest;
+    }
+    Ok(found)
+}
+
+fn descend(element: Element<'_>, depth: usize) -> Result<(), NotExact> {
+    const CONSTRUCTED: u8 = 0x20;
+    const UNIVERSAL_MAX: u8 = 0x3f;
+    let constructed = element.tag & CONSTRUCTED != 0;
+    if element.tag <= UNIVERSAL_MAX
+        && constructed != matches!(element.tag | CONSTRUCTED, SEQUENCE | SET)
+    {
+        return Err(NotExact::Tag);
+    }
+    if !constructed {
+        return Ok(());
+    }
+    if depth >= MAX_DEPTH {
+        return Err(NotExact::Depth);
+    }
+    for inner in elements(element.contents)? {
+        descend(inner, depth.saturating_add(1))?;
+    }
+    Ok(())
+}
+
+fn split_first(input: &[u8]) -> Result<(Element<'_>, &[u8]), NotExact> {
+    /// The low five bits that announce a tag number of several bytes. Nothing in
+    /// PKCS#10 or X.509 has one.
+    const LONG_FORM: u8 = 0x1f;
+    let mut reader = SliceReader::new(input).map_err(|_| NotExact::Length)?;
+    let tag = reader.read_byte().map_err(|_| NotExact::Length)?;
+    if tag & LONG_FORM == LONG_FORM || tag == 0 {
+        return Err(NotExact::Tag);
+    }
+    // der decodes lengths strictly: definite, minimal, at most four bytes.
+    let length = Length::decode(&mut reader).map_err(|_| NotExact::Length)?;
+    let contents = reader.read_slice(length).map_err(|_| NotExact::Length)?;
+    let end = usize::try_from(reader.position()).map_err(|_| NotExact::Length)?;
+    let (encoding, rest) = input.split_at_checked(end).ok_or(NotExact::Length)?;
+    Ok((
+        Element {
+            tag,
+            contents,
+            encoding,
+        },
+        rest,
+    ))
+}
+
+/// The magnitude of a positive INTEGER's contents octets, without its sign byte.
+///
+/// `None` for zero, a negative number, and one that is not in its shortest form
+/// (X.690, section 8.3.2).
+#[must_use]
+pub fn positive(contents: &[u8]) -> Option<&[u8]> {
+    match contents {
+        [0, magnitude @ ..] if magnitude.first() >= Some(&0x80) => Some(magnitude),
+        [0x01..=0x7f, ..] => Some(contents),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotExact, positive, single};
+
+    #[test]
+    fn takes_exact_der() {
+        let der = [0x30, 0x06, 0x02, 0x01, 0x00, 0xa0, 0x01, 0x02];
+        assert_eq!(
+            single(&der).unwrap_err(),
+            NotExact::Length,
+            "[0] holds half an element"
+        );
+        let der = [0x30, 0x05, 0x02, 0x01, 0x00, 0xa0, 0x00];
+        assert_eq!(single(&der).unwrap().contents, &der[2..]);
+    }
+
+    #[test]
+    fn names_the_broken_rule() {
+        let cases: [(&[u8], NotExact); 9] = [
+            (&[], NotExact::Length),
+            (&[0x30, 0x00, 0x00], NotExact::TrailingBytes),
+            (&[0x30, 0x81, 0x00], NotExact::Length),
+            (&[0x30, 0x82, 0x00, 0x01, 0x05], NotExact::Length),
+            (&[0x30, 0x80, 0x00, 0x00], NotExact::Length),
+            (&[0x30, 0x01], NotExact::Length),
+            (&[0x10, 0x00], NotExact::Tag),
+            (&[0x30, 0x02, 0x24, 0x00], NotExact::Tag),
+            (&[0x30, 0x03, 0x1f, 0x01, 0x00], NotExact::Tag),
+        ];
+        for (bytes, error) in cases {
+            assert_eq!(single(bytes).unwrap_err(), error, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let mut der = Vec::new();
+        for _ in 0..60 {
+            let len = u8::try_from(der.len()).unwrap();
+            der.splice(0..0, [0x30, len]);
+        }
+        assert_eq!(single(&der).unwrap_err(), NotExact::Depth);
+    }
+
+    #[test]
+    fn integers_are_minimal() {
+        assert_eq!(positive(&[1, 0, 1]), Some(&[1, 0, 1][..]));
+        assert_eq!(positive(&[0, 0x80]), Some(&[0x80][..]));
+        for bad in [&[][..], &[0], &[0, 1], &[0x80], &[0, 0, 0x80]] {
+            assert_eq!(positive(bad), None, "{bad:02x?}");
+        }
+    }
+}

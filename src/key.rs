@@ -1,0 +1,408 @@
+//! Public keys: the ones that etcd and the kube-apiserver accept, and that can be verified here.
+
+use crate::escape::escape;
+use crate::exact::{self, INTEGER, SEQUENCE};
+use ring::agreement::{self, ECDH_P256, ECDH_P384};
+use ring::rand::SystemRandom;
+use ring::signature::{self, VerificationAlgorithm};
+use x509_parser::asn1_rs::{Any, FromDer as _, Oid, Tag, oid};
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
+    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
+    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519,
+};
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+
+/// The kinds of key that are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// RSA with a modulus of 2048 to 4096 bits and the exponent 65537.
+    Rsa,
+    /// ECDSA on P-256.
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// Ed25519 (RFC 8410).
+    Ed25519,
+}
+
+/// A public key that passed every rule of this module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    key_type: KeyType,
+    subject_public_key: Vec<u8>,
+    spki: Vec<u8>,
+}
+
+/// Why a public key is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefusal {
+    /// It cannot be read as a SubjectPublicKeyInfo of its own algorithm.
+    #[error("its public key cannot be read: {0}")]
+    Malformed(&'static str),
+    /// A kind of key that is not accepted.
+    #[error("its key is {0}: {WOULD_DO}")]
+    Kind(String),
+    /// An RSA modulus outside of 2048 to 4096 bits.
+    #[error("its RSA key has {0} bits: {WOULD_DO}")]
+    RsaBits(usize),
+    /// An RSA exponent other than 65537.
+    #[error("its RSA key's exponent is not 65537: {WOULD_DO}")]
+    RsaExponent,
+    /// A point that is compressed or hybrid, or of the wrong length.
+    #[error("its point is not in the uncompressed form: write the key with an uncompressed point")]
+    PointForm,
+    /// An Ed25519 point of small order, for which anybody can sign.
+    #[error("its Ed25519 key is a point of small order, which is no key: make a new one")]
+    SmallOrder,
+}
+
+const WOULD_DO: &str = "use RSA of 2048 to 4096 bits with exponent 65537, ECDSA on P-256 or \
+                        P-384, or Ed25519";
+
+/// The y-coordinates, little-endian and without the sign bit, of every encoding of a point whose
+/// order divides 8: 0, 1, -1, the two of order 8, and 0 and 1 written as p and p + 1
+/// (RFC 8032, section 5.1; the tests compute them anew).
+const ED25519_SMALL_ORDER_Y: [[u8; 32]; 7] = [
+    y_of(0, 0, 0),
+    y_of(1, 0, 0),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+    y_of(0xec, 0xff, 0x7f),
+    y_of(0xed, 0xff, 0x7f),
+    y_of(0xee, 0xff, 0x7f),
+];
+
+/// A little-endian y whose bytes between the first and the last are all the same.
+const fn y_of(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut y = [middle; 32];
+    y[0] = first;
+    y[31] = last;
+    y
+}
+
+impl PublicKey {
+    /// Takes the DER of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) whose frame
+    /// has been found exact.
+    ///
+    /// # Errors
+    /// [`KeyRefusal`], with the first rule that it breaks.
+    pub fn from_spki(spki: &[u8]) -> Result<Self, KeyRefusal> {
+        let (_, info) = SubjectPublicKeyInfo::from_der(spki)
+            .map_err(|_| KeyRefusal::Malformed("no SubjectPublicKeyInfo"))?;
+        let key = info.subject_public_key.data.as_ref();
+        if info.subject_public_key.unused_bits != 0 {
+            return Err(KeyRefusal::Malformed("it does not end on a whole byte"));
+        }
+        let key_type = key_type(&info.algorithm)?;
+        match key_type {
+            KeyType::Rsa => check_rsa(key)?,
+            KeyType::P256 => check_point(key, 65)?,
+            KeyType::P384 => check_point(key, 97)?,
+            KeyType::Ed25519 => check_ed25519(key)?,
+        }
+        Ok(Self {
+            key_type,
+            subject_public_key: key.to_vec(),
+            spki: spki.to_vec(),
+        })
+    }
+
+    /// What kind of key it is.
+    #[must_use]
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    /// The contents of the subjectPublicKey BIT STRING.
+    #[must_use]
+    pub fn subject_public_key(&self) -> &[u8] {
+        &self.subject_public_key
+    }
+
+    /// The DER of the SubjectPublicKeyInfo, as it was given.
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// Whether the point is on its curve. Slow: for telling a cause after a failure.
+    #[must_use]
+    pub fn is_on_curve(&self) -> bool {
+        let curve = match self.key_type {
+            KeyType::P256 => &ECDH_P256,
+            KeyType::P384 => &ECDH_P384,
+            KeyType::Rsa | KeyType::Ed25519 => return true,
+        };
+        // ring has no check of a point by itself, but agrees on nothing with a bad one.
+        agreement::EphemeralPrivateKey::generate(curve, &SystemRandom::new())
+            .and_then(|own| {
+                let peer = agreement::UnparsedPublicKey::new(curve, &self.subject_public_key);
+                agreement::agree_ephemeral(own, &peer, |_| ())
+            })
+            .is_ok()
+    }
+}
+
+impl KeyType {
+    /// The verification of a signature by this kind of key, where the signature algorithm
+    /// is accepted and belongs to it.
+    ///
+    /// # Errors
+    /// What the algorithm is, in words, where it is not.
+    pub fn verification(
+        self,
+        algorithm: &AlgorithmIdentifier<'_>,
+    ) -> Result<&'static dyn VerificationAlgorithm, SignatureRefusal> {
+        let oid = &algorithm.algorithm;
+        let (family, found): (_, &'static dyn VerificationAlgorithm) =
+            if *oid == OID_PKCS1_SHA256WITHRSA {
+                (Family::Rsa, &signature::RSA_PKCS1_2048_8192_SHA256)
+            } else if *oid == OID_PKCS1_SHA384WITHRSA {
+                (Family::Rsa, &signature::RSA_PKCS1_2048_8192_SHA384)
+            } else if *oid == OID_PKCS1_SHA512WITHRSA {
+                (Family::Rsa, &signature::RSA_PKCS1_2048_8192_SHA512)
+            } else if *oid == OID_SIG_ECDSA_WITH_SHA256 {
+                match self {
+                    Self::P384 => (Family::Ecdsa, &signature::ECDSA_P384_SHA256_ASN1),
+                    _ => (Family::Ecdsa, &signature::ECDSA_P256_SHA256_ASN1),
+                }
+            } else if *oid == OID_SIG_ECDSA_WITH_SHA384 {
+                match self {
+                    Self::P384 => (Family::Ecdsa, &signature::ECDSA_P384_SHA384_ASN1),
+                    _ => (Family::Ecdsa, &signature::ECDSA_P256_SHA384_ASN1),
+                }
+            } else if *oid == OID_SIG_ED25519 {
+                (Family::Ed25519, &signature::ED25519)
+            } else {
+                return Err(SignatureRefusal::Algorithm(describe(oid)));
+            };
+        // RFC 4055, section 5: NULL or absent with RSA. RFC 5758, section 3.2 and RFC 8410,
+        // section 3: absent with the others.
+        let parameters_fit = match (&algorithm.parameters, family) {
+            (None, _) => true,
+            (Some(any), Family::Rsa) => is_null(any),
+            (Some(_), Family::Ecdsa | Family::Ed25519) => false,
+        };
+        if !parameters_fit {
+            return Err(SignatureRefusal::Parameters);
+        }
+        let own = match self {
+            Self::Rsa => Family::Rsa,
+            Self::P256 | Self::P384 => Family::Ecdsa,
+            Self::Ed25519 => Family::Ed25519,
+        };
+        if family != own {
+            return Err(SignatureRefusal::Family {
+                signature: describe(oid),
+                key: self.as_str(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// The kind in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa => "RSA",
+            Self::P256 => "ECDSA on P-256",
+            Self::P384 => "ECDSA on P-384",
+            Self::Ed25519 => "Ed25519",
+        }
+    }
+}
+
+/// Why a signature algorithm is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureRefusal {
+    /// It is not one of those accepted.
+    #[error(
+        "its signature is {0}: sign with RSA and SHA-256, SHA-384 or SHA-512, with ECDSA and \
+         SHA-256 or SHA-384, or with Ed25519"
+    )]
+    Algorithm(String),
+    /// Its parameters are not what the algorithm's RFC asks for.
+    #[error("its signature algorithm has parameters that it must not have")]
+    Parameters,
+    /// It is of another family than the key.
+    #[error("its signature is {signature}, which a key of {key} cannot make: sign with that key")]
+    Family {
+        /// The signature algorithm.
+        signature: String,
+        /// The key's kind.
+        key: &'static str,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Rsa,
+    Ecdsa,
+    Ed25519,
+}
+
+fn key_type(algorithm: &AlgorithmIdentifier<'_>) -> Result<KeyType, KeyRefusal> {
+    let oid = &algorithm.algorithm;
+    let parameters = algorithm.parameters.as_ref();
+    if *oid == OID_PKCS1_RSAENCRYPTION {
+        // RFC 3279, section 2.3.1. Go refuses a certificate without the NULL.
+        return match parameters {
+            Some(any) if is_null(any) => Ok(KeyType::Rsa),
+            _ => Err(KeyRefusal::Malformed("RSA parameters that are not NULL")),
+        };
+    }
+    if *oid == OID_SIG_ED25519 {
+        return match parameters {
+            None => Ok(KeyType::Ed25519),
+            Some(_) => Err(KeyRefusal::Malformed("Ed25519 with parameters")),
+        };
+    }
+    if *oid != OID_KEY_TYPE_EC_PUBLIC_KEY {
+        return Err(KeyRefusal::Kind(describe(oid)));
+    }
+    let curve = parameters
+        .and_then(|any| any.as_oid().ok())
+        .ok_or_else(|| KeyRefusal::Kind("on a curve without a name".to_owned()))?;
+    if curve == OID_EC_P256 {
+        Ok(KeyType::P256)
+    } else if curve == OID_NIST_EC_P384 {
+        Ok(KeyType::P384)
+    } else {
+        Err(KeyRefusal::Kind(describe(&curve)))
+    }
+}
+
+fn is_null(any: &Any<'_>) -> bool {
+    any.tag() == Tag::Null && any.data.is_empty()
+}
+
+fn check_rsa(key: &[u8]) -> Result<(), KeyRefusal> {
+    const MALFORMED: KeyRefusal = KeyRefusal::Malformed("no RSAPublicKey");
+    let sequence = exact::single(key).map_err(|_| MALFORMED)?;
+    let parts = exact::elements(sequence.contents).map_err(|_| MALFORMED)?;
+    let [modulus, exponent] = parts.as_slice() else {
+        return Err(MALFORMED);
+    };
+    if sequence.tag != SEQUENCE || modulus.tag != INTEGER || exponent.tag != INTEGER {
+        return Err(MALFORMED);
+    }
+    let modulus = exact::positive(modulus.contents).ok_or(MALFORMED)?;
+    let unused = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    let bits = modulus
+        .len()
+        .saturating_mul(8)
+        .saturating_sub(usize::try_from(unused).unwrap_or(0));
+    if !(2048..=4096).contains(&bits) {
+        return Err(KeyRefusal::RsaBits(bits));
+    }
+    if exact::positive(exponent.contents) != Some(&[1, 0, 1]) {
+        return Err(KeyRefusal::RsaExponent);
+    }
+    Ok(())
+}
+
+fn check_point(key: &[u8], len: usize) -> Result<(), KeyRefusal> {
+    // SEC 1, section 2.3.3: 04 announces the uncompressed form.
+    if key.first() == Some(&0x04) && key.len() == len {
+        Ok(())
+    } else {
+        Err(KeyRefusal::PointForm)
+    }
+}
+
+fn check_ed25519(key: &[u8]) -> Result<(), KeyRefusal> {
+    let mut y: [u8; 32] = key
+        .try_into()
+        .map_err(|_| KeyRefusal::Malformed("an Ed25519 key has 32 bytes"))?;
+    if let Some(last) = y.last_mut() {
+        *last &= 0x7f;
+    }
+    if ED25519_SMALL_ORDER_Y.contains(&y) {
+        return Err(KeyRefusal::SmallOrder);
+    }
+    Ok(())
+}
+
+/// Names an algorithm or curve that is refused, so that the person knows what it was.
+#[must_use]
+pub fn describe(oid: &Oid<'_>) -> String {
+    let known = [
+        (oid!(1.2.840.113549.1.1.1), "RSA"),
+        (oid!(1.2.840.113549.1.1.4), "RSA with MD5"),
+        (oid!(1.2.840.113549.1.1.5), "RSA with SHA-1"),
+        (oid!(1.3.14.3.2.29), "RSA with SHA-1"),
+        (oid!(1.2.840.113549.1.1.10), "RSA-PSS"),
+        (oid!(1.2.840.113549.1.1.11), "RSA with SHA-256"),
+        (oid!(1.2.840.113549.1.1.12), "RSA with SHA-384"),
+        (oid!(1.2.840.113549.1.1.13), "RSA with SHA-512"),
+        (oid!(1.2.840.113549.1.1.14), "RSA with SHA-224"),
+        (oid!(1.2.840.10040.4.1), "DSA"),
+        (oid!(1.2.840.10040.4.3), "DSA with SHA-1"),
+        (oid!(2.16.840.1.101.3.4.3.2), "DSA with SHA-256"),
+        (oid!(1.2.840.10045.4.1), "ECDSA with SHA-1"),
+        (oid!(1.2.840.10045.4.3.1), "ECDSA with SHA-224"),
+        (oid!(1.2.840.10045.4.3.2), "ECDSA with SHA-256"),
+        (oid!(1.2.840.10045.4.3.3), "ECDSA with SHA-384"),
+        (oid!(1.2.840.10045.4.3.4), "ECDSA with SHA-512"),
+        (oid!(1.2.840.10045.3.1.1), "ECDSA on P-192"),
+        (oid!(1.3.132.0.33), "ECDSA on P-224"),
+        (oid!(1.3.132.0.35), "ECDSA on P-521"),
+        (oid!(1.3.132.0.10), "ECDSA on secp256k1"),
+        (oid!(1.3.36.3.3.2.8.1.1.7), "ECDSA on brainpoolP256r1"),
+        (oid!(1.3.36.3.3.2.8.1.1.11), "ECDSA on brainpoolP384r1"),
+        (oid!(1.3.36.3.3.2.8.1.1.13), "ECDSA on brainpoolP512r1"),
+        (oid!(1.3.101.110), "X25519"),
+        (oid!(1.3.101.111), "X448"),
+        (oid!(1.3.101.112), "Ed25519"),
+        (oid!(1.3.101.113), "Ed448"),
+    ];
+    known.iter().find(|(known, _)| known == oid).map_or_else(
+        || {
+            format!(
+                "of the unknown algorithm {}",
+                escape(oid.to_id_string().as_bytes())
+            )
+        },
+        |(_, name)| (*name).to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ED25519_SMALL_ORDER_Y;
+    use curve25519_dalek::constants::EIGHT_TORSION;
+    use curve25519_dalek::edwards::CompressedEdwardsY;
+
+    /// Another library's opinion on every entry, and on the completeness of the table.
+    #[test]
+    fn small_order_table_is_right_and_whole() {
+        for y in ED25519_SMALL_ORDER_Y {
+            let point = CompressedEdwardsY(y).decompress().unwrap();
+            assert!(point.is_small_order(), "{y:02x?}");
+        }
+        for point in EIGHT_TORSION {
+            let mut y = point.compress().0;
+            y[31] &= 0x7f;
+            assert!(ED25519_SMALL_ORDER_Y.contains(&y), "{y:02x?}");
+        }
+        // The encodings of y that are not canonical: p to 2^255 - 1.
+        for low in 0xed..=0xff_u8 {
+            let mut y = [0xff; 32];
+            y[0] = low;
+            y[31] = 0x7f;
+            let small = CompressedEdwardsY(y)
+                .decompress()
+                .is_some_and(|point| point.is_small_order());
+            assert_eq!(small, ED25519_SMALL_ORDER_Y.contains(&y), "{low:02x}");
+        }
+    }
+}

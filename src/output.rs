@@ -1,0 +1,54 @@
+//! Standard output and standard error: a whole answer, or one line of error.
+
+use crate::input::wait;
+use rustix::event::PollFlags;
+use rustix::io::{Errno, write};
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// The answer could not be delivered.
+#[derive(Debug, thiserror::Error)]
+#[error("answer not delivered: standard output cannot be written: {0}")]
+pub struct OutputError(#[source] io::Error);
+
+/// How long a client may take to accept an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What can be written to a pipe that is ready without waiting (POSIX, `PIPE_BUF`).
+const CHUNK: usize = 4096;
+
+/// Writes an answer to standard output.
+///
+/// # Errors
+/// [`OutputError`], when the client has gone away, or does not read for ten seconds.
+pub fn answer(bytes: &[u8]) -> Result<(), OutputError> {
+    write_all(rustix::stdio::stdout(), bytes).map_err(OutputError)
+}
+
+/// Writes one line to standard error. There is nobody left to tell if that fails.
+pub fn error_line(line: &str) {
+    let _ = write_all(
+        rustix::stdio::stderr(),
+        format!("etcd-signer: {line}\n").as_bytes(),
+    );
+}
+
+fn write_all(output: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    let deadline = Instant::now()
+        .checked_add(TIMEOUT)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))?;
+    while !bytes.is_empty() {
+        if !wait(&output, PollFlags::OUT, deadline)? {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let chunk = bytes.get(..CHUNK).unwrap_or(bytes);
+        match write(&output, chunk) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! Files that the operator placed: opened once, then judged on the descriptor.
+//!
+//! Every directory on the way is opened relative to the one before it, without following
+//! links, and checked, so that what was judged is what is read.
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Who, besides its owner, may do what with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Nobody but the owner and root may write it.
+    Public,
+    /// Nobody but the owner and root may read or write it.
+    Secret,
+}
+
+/// What is wrong with a file. Each text begins with what the file is, and its path.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// There is no such file.
+    #[error("{what} {path}: it does not exist: put it there, or name another in the settings")]
+    Missing {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: String,
+    },
+    /// It cannot be opened or read.
+    #[error("{what} {path}: it cannot be read: {source}{}", hint(source))]
+    Unreadable {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is a directory, a device or a pipe.
+    #[error("{what} {path}: it is not a regular file")]
+    NotRegular {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: String,
+    },
+    /// It is larger than anything of its kind.
+    #[error("{what} {path}: it is larger than {limit} bytes: is it the right file?")]
+    TooLarge {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: String,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// It, or a directory that leads to it, belongs to somebody else.
+    #[error(
+        "{what} {path}: {at} belongs to user {owner}, neither to root nor to user {me}: \
+         chown root {at}"
+    )]
+    Owner {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: String,
+        /// The file or directory in question.
+        at: String,
+        /// Its owner's numeric id.
+        owner: u32,
+        /// The numeric id that this process runs with.
+        me: u32,
+    },
+    /// It, or a directory that leads to it, can be written by others.
+    #[error(
+        "{what} {path}: {at} can be written by its group or others (mode {mode:04o}): \
+         chmod go-w {at}"
+    )]
+    Writable {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: String,
+        /// The file or directory in question.
+        at: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A secret that others can read.
+    #[error(
+        "{what} {path}: its group or others have access to it (mode {mode:04o}): chmod 0400 {path}"
+    )]
+    Exposed {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+impl FileError {
+    /// Whether the file's protection is at fault, not its contents.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(
+            self,
+            Self::Owner { .. } | Self::Writable { .. } | Self::Exposed { .. }
+        )
+    }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => ": give it to the account that runs the signer",
+        _ => "",
+    }
+}
+
+/// A file that has been opened and found trustworthy, and not yet read.
+#[derive(Debug)]
+pub struct TrustedFile {
+    what: &'static str,
+    path: String,
+    file: File,
+}
+
+impl TrustedFile {
+    /// Opens a file and judges owner and mode of it and of every directory that leads to it:
+    /// each must belong to root or to the invoking user, and be writable by nobody else.
+    /// (A directory with the sticky bit, such as `/tmp`, lets nobody replace another's entry.)
+    ///
+    /// # Errors
+    /// [`FileError`], with the path and the remedy.
+    pub fn open(
+        what: &'static str,
+        path: &Path,
+        protection: Protection,
+    ) -> Result<Self, FileError> {
+        let shown = path.as_os_str().as_bytes().escape_ascii().to_string();
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => FileError::Missing {
+                what,
+                path: shown.clone(),
+            },
+            _ => FileError::Unreadable {
+                what,
+                path: shown.clone(),
+                source: error,
+            },
+        };
+        let judge = Judge {
+            what,
+            path: &shown,
+            me: rustix::process::geteuid().as_raw(),
+        };
+        // Links are resolved first; the walk over the result then follows none, so a link that
+        // is put in place meanwhile is an error. What the given path itself leads through must
+        // be trustworthy as well, or somebody could point it elsewhere.
+        let given = std::path::absolute(path).map_err(failed)?;
+        for directory in given.ancestors().skip(1) {
+            let stat = rustix::fs::stat(directory).map_err(|errno| failed(errno.into()))?;
+            judge.directory(directory, &stat)?;
+        }
+        let real = given.canonicalize().map_err(failed)?;
+        let fd = walk(&real, &judge).map_err(|stop| match stop {
+            Stop::Judged(error) => error,
+            Stop::System(errno) => failed(errno.into()),
+        })?;
+        let stat = fstat(&fd).map_err(|errno| failed(errno.into()))?;
+        judge.file(&stat, protection)?;
+        Ok(Self {
+            what,
+            path: shown,
+            file: File::from(fd),
+        })
+    }
+
+    /// Reads the whole file, of at most `limit` bytes, into memory that is wiped when dropped.
+    ///
+    /// # Errors
+    /// [`FileError::TooLarge`] or [`FileError::Unreadable`].
+    pub fn read(self, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let capacity = usize::try_from(limit).unwrap_or(0).saturating_add(1);
+        // Allocated once, so that no copy is left behind by growing.
+        let mut contents = Zeroizing::new(Vec::with_capacity(capacity));
+        self.file
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut contents)
+            .map_err(|source| FileError::Unreadable {
+                what: self.what,
+                path: self.path.clone(),
+                source,
+            })?;
+        if contents.len() >= capacity {
+            return Err(FileError::TooLarge {
+                what: self.what,
+                path: self.path,
+                limit,
+            });
+        }
+        Ok(contents)
+    }
+}
+
+enum Stop {
+    Judged(FileError),
+    System(Errno),
+}
+
+fn walk(real: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
+    const DIRECTORY: OFlags = OFlags::PATH
+        .union(OFlags::DIRECTORY)
+        .union(OFlags::NOFOLLOW)
+        .union(OFlags::CLOEXEC);
+    // Without O_NONBLOCK, opening a pipe would wait for a writer.
+    const FILE: OFlags = OFlags::RDONLY
+        .union(OFlags::NOFOLLOW)
+        .union(OFlags::NONBLOCK)
+        .union(OFlags::NOCTTY)
+        .union(OFlags::CLOEXEC);
+    let mut at = PathBuf::from("/");
+    let mut directory = open("/", DIRECTORY, Mode::empty()).map_err(Stop::System)?;
+    let mut names = real.components().peekable();
+    while let Some(component) = names.next() {
+        let Component::Normal(name) = component else {
+            continue;
+        };
+        let stat = fstat(&directory).map_err(Stop::System)?;
+        judge.directory(&at, &stat).map_err(Stop::Judged)?;
+        if names.peek().is_none() {
+            return openat(&directory, name, FILE, Mode::empty()).map_err(Stop::System);
+        }
+        directory = openat(&directory, name, DIRECTORY, Mode::empty()).map_err(Stop::System)?;
+        at.push(name);
+    }
+    Err(Stop::System(Errno::ISDIR))
+}
+
+struct Judge<'a> {
+    what: &'static str,
+    path: &'a str,
+    me: u32,
+}
+
+impl Judge<'_> {
+    fn directory(&self, at: &Path, stat: &Stat) -> Result<(), FileError> {
+        let at = at.as_os_str().as_bytes().escape_ascii().to_string();
+        self.owner(&at, stat)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if mode.intersects(Mode::WGRP.union(Mode::WOTH)) && !mode.contains(Mode::SVTX) {
+            return Err(self.writable(at, mode));
+        }
+        Ok(())
+    }
+
+    fn file(&self, stat: &Stat, protection: Protection) -> Result<(), FileError> {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(FileError::NotRegular {
+                what: self.what,
+                path: self.path.to_owned(),
+            });
+        }
+        self.owner(self.path, stat)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        match protection {
+            Protection::Public if mode.intersects(Mode::WGRP.union(Mode::WOTH)) => {
+                Err(self.writable(self.path.to_owned(), mode))
+            }
+            Protection::Secret if mode.intersects(Mode::RWXG.union(Mode::RWXO)) => {
+                Err(FileError::Exposed {
+                    what: self.what,
+                    path: self.path.to_owned(),
+                    mode: mode.as_raw_mode(),
+                })
+            }
+            Protection::Public | Protection::Secret => Ok(()),
+        }
+    }
+
+    fn owner(&self, at: &str, stat: &Stat) -> Result<(), FileError> {
+        if stat.st_uid == 0 || stat.st_uid == self.me {
+            return Ok(());
+        }
+        Err(FileError::Owner {
+            what: self.what,
+            path: self.path.to_owned(),
+            at: at.to_owned(),
+            owner: stat.st_uid,
+            me: self.me,
+        })
+    }
+
+    fn writable(&self, at: String, mode: Mode) -> FileError {
+        FileError::Writable {
+            what: self.what,
+            path: self.path.to_owned(),
+            at,
+            mode: mode.as_raw_mode(),
+        }
+    }
+}
