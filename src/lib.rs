@@ -13,14 +13,26 @@
     )
 )]
 
+pub mod audit;
+pub mod ca;
+pub mod ca_init;
+pub mod cli;
 pub mod config;
 pub mod csr;
+pub mod error;
 pub mod escape;
 pub mod exact;
 pub mod input;
+pub mod issue;
 pub mod key;
 pub mod name;
 pub mod output;
 pub mod policy;
+pub mod profile;
 pub mod request;
+pub mod run;
+pub mod serve;
 pub mod trusted;
+pub mod verify;
+
+pub use run::run;

@@ -1,0 +1,180 @@
+//! `etcd-signer ca init`: a new CA key and certificate, both whole or neither.
+
+use crate::ca::{pem_block, pem_certificate};
+use crate::profile::{ProfileError, serial};
+use clap::ValueEnum;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SerialNumber,
+};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use tempfile::{NamedTempFile, PersistError};
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+/// How far in the past the certificate's validity begins, for members whose clock is behind.
+const BACKDATE: Duration = Duration::minutes(1);
+
+/// What kind of CA to make, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where `ca.key` and `ca.crt` are put. Made, for its owner alone, if it is not there.
+    pub directory: PathBuf,
+    /// The kind of key.
+    pub algorithm: KeyAlgorithm,
+    /// How long the certificate is valid, in days.
+    pub days: u16,
+    /// The subject's common name.
+    pub common_name: String,
+}
+
+/// The kinds of CA key that can be made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyAlgorithm {
+    /// ECDSA on P-256.
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// Ed25519.
+    Ed25519,
+}
+
+/// Why no CA was made. Nothing has been left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// One of the two files is there.
+    #[error("CA not made: {0} exists: move it away first, if it is not needed any more")]
+    Exists(String),
+    /// The system refused something.
+    #[error("CA not made: {action} {path}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The common name is empty, too long, or has control characters in it.
+    #[error("CA not made: the common name must have 1 to 64 printable characters")]
+    CommonName,
+    /// The key or certificate could not be made.
+    #[error("CA not made: {0}")]
+    Encoding(#[from] rcgen::Error),
+    /// There were no random numbers, or a time could not be written.
+    #[error("CA not made: {0}")]
+    Profile(#[from] ProfileError),
+}
+
+/// The two files of a new CA.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The private key: PKCS#8 PEM, mode 0400.
+    pub key: PathBuf,
+    /// The certificate: PEM, mode 0444.
+    pub certificate: PathBuf,
+}
+
+/// Makes a CA key and a self-signed certificate with it, valid from now on.
+///
+/// # Errors
+/// [`InitError`]. What exists is never overwritten.
+pub fn init(options: &Options, now: OffsetDateTime) -> Result<Made, InitError> {
+    let made = Made {
+        key: options.directory.join("ca.key"),
+        certificate: options.directory.join("ca.crt"),
+    };
+    for path in [&made.key, &made.certificate] {
+        if path.symlink_metadata().is_ok() {
+            return Err(InitError::Exists(path.display().to_string()));
+        }
+    }
+    let algorithm = match options.algorithm {
+        KeyAlgorithm::P256 => &PKCS_ECDSA_P256_SHA256,
+        KeyAlgorithm::P384 => &PKCS_ECDSA_P384_SHA384,
+        KeyAlgorithm::Ed25519 => &PKCS_ED25519,
+    };
+    let key = KeyPair::generate_for(algorithm)?;
+    let certificate = parameters(options, now)?.self_signed(&key)?;
+    let certificate_pem = pem_certificate(certificate.der());
+    let key_pem = Zeroizing::new(pem_block("PRIVATE KEY", key.serialized_der()));
+
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&options.directory)
+        .map_err(failed("making", &options.directory))?;
+    let key_file = prepare(&options.directory, key_pem.as_bytes(), 0o400)?;
+    let certificate_file = prepare(&options.directory, certificate_pem.as_bytes(), 0o444)?;
+    place(key_file, &made.key)?;
+    if let Err(error) = place(certificate_file, &made.certificate) {
+        // A key without its certificate would stop the next attempt.
+        fs::remove_file(&made.key).map_err(failed("removing", &made.key))?;
+        return Err(error);
+    }
+    File::open(&options.directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("syncing", &options.directory))?;
+    Ok(made)
+}
+
+fn parameters(options: &Options, now: OffsetDateTime) -> Result<CertificateParams, InitError> {
+    // RFC 5280, appendix A.1: ub-common-name.
+    let name = &options.common_name;
+    if !(1..=64).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        return Err(InitError::CommonName);
+    }
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, name.as_str());
+    params.serial_number = Some(SerialNumber::from_slice(&serial()?));
+    params.not_before = now.saturating_sub(BACKDATE);
+    params.not_after = params
+        .not_before
+        .saturating_add(Duration::days(options.days.into()));
+    // It signs leaves, and no other CA.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+/// Writes a file whole, under a passing name.
+fn prepare(directory: &Path, contents: &[u8], mode: u32) -> Result<NamedTempFile, InitError> {
+    let write = || {
+        let mut file = tempfile::Builder::new()
+            .prefix(".etcd-signer-")
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(directory)?;
+        file.write_all(contents)?;
+        file.as_file()
+            .set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    };
+    write().map_err(failed("writing to", directory))
+}
+
+/// Gives a file its name, which nothing must have yet.
+fn place(file: NamedTempFile, path: &Path) -> Result<(), InitError> {
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(PersistError { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(InitError::Exists(path.display().to_string()))
+        }
+        Err(PersistError { error, .. }) => Err(failed("naming", path)(error)),
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InitError {
+    let path = path.display().to_string();
+    move |source| InitError::System {
+        action,
+        path,
+        source,
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line. The login-shell form is looked at first: nothing in it is ever parsed.
+
+use crate::ca_init::{self, KeyAlgorithm};
+use crate::config::Source;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+/// What the process was started to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Answer the request in `SSH_ORIGINAL_COMMAND`, with these settings.
+    Serve(Source),
+    /// Make a certificate authority.
+    CaInit(ca_init::Options),
+}
+
+/// Issues 24-hour etcd client certificates to Kubernetes masters, as an SSH forced command.
+#[derive(Parser)]
+#[command(name = "etcd-signer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer the request in SSH_ORIGINAL_COMMAND (the forced command of sshd)
+    Serve {
+        /// Settings to use instead of /etc/etcd-signer/config.toml
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// The certificate authority
+    #[command(subcommand)]
+    Ca(CaCommand),
+}
+
+#[derive(Subcommand)]
+enum CaCommand {
+    /// Make a CA key and certificate. Nothing that exists is overwritten
+    Init(InitArgs),
+}
+
+#[derive(Args)]
+struct InitArgs {
+    /// Where ca.key and ca.crt are put
+    #[arg(long, value_name = "DIR", default_value = "/etc/etcd/pki")]
+    directory: PathBuf,
+    /// The kind of key (an RSA key: make it and the certificate with openssl)
+    #[arg(long, value_enum, default_value = "p256")]
+    key_type: KeyAlgorithm,
+    /// How long the CA certificate is valid, in days
+    #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u16).range(1..=36500))]
+    days: u16,
+    /// The CA's common name
+    #[arg(long, value_name = "NAME", default_value = "etcd-ca")]
+    common_name: String,
+}
+
+/// Takes the arguments, the program's own name first.
+///
+/// As a login shell the program gets `-c` and a string, or a name that begins with a hyphen.
+/// The string is what the client or the account's owner wishes to run: it is never looked at.
+///
+/// # Errors
+/// clap's own, for a usage that it does not know, and for `--help` and `--version`.
+pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
+    if is_login_shell(&arguments) {
+        return Ok(Invocation::Serve(Source::Default));
+    }
+    Ok(match Cli::try_parse_from(arguments)?.command {
+        Command::Serve { config } => {
+            Invocation::Serve(config.map_or(Source::Default, Source::File))
+        }
+        Command::Ca(CaCommand::Init(args)) => Invocation::CaInit(ca_init::Options {
+            directory: args.directory,
+            algorithm: args.key_type,
+            days: args.days,
+            common_name: args.common_name,
+        }),
+    })
+}
+
+fn is_login_shell(arguments: &[OsString]) -> bool {
+    let named = arguments
+        .first()
+        .is_some_and(|name| name.as_bytes().starts_with(b"-"));
+    named || arguments.get(1).is_some_and(|first| first == "-c")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Invocation, parse};
+    use crate::config::Source;
+    use std::path::PathBuf;
+
+    fn source(arguments: &[&str]) -> Option<Source> {
+        match parse(arguments.iter().map(Into::into).collect()) {
+            Ok(Invocation::Serve(source)) => Some(source),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_login_shell_form_is_never_parsed() {
+        for arguments in [
+            &["etcd-signer", "-c", "/bin/sh"][..],
+            &["etcd-signer", "-c"],
+            &[
+                "etcd-signer",
+                "-c",
+                "etcd-signer serve --config /x",
+                "--help",
+            ],
+            &["-etcd-signer"],
+            &["-sh", "ca", "init"],
+        ] {
+            assert_eq!(source(arguments), Some(Source::Default), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn serve_takes_a_settings_file() {
+        assert_eq!(source(&["etcd-signer", "serve"]), Some(Source::Default));
+        assert_eq!(
+            source(&["etcd-signer", "serve", "--config", "/x"]),
+            Some(Source::File(PathBuf::from("/x")))
+        );
+        assert_eq!(source(&["etcd-signer"]), None);
+        assert_eq!(source(&["etcd-signer", "serve", "sh"]), None);
+    }
+}

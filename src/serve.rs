@@ -1,0 +1,117 @@
+//! One request, from the command to the audit record: the order in which things happen.
+//!
+//! This module owns no rule. Each step is another module's, and takes what the one before made.
+
+use crate::audit::{self, Client, Log, Record};
+use crate::ca::{CaCertificate, CaKeyFile};
+use crate::config::{Config, Source};
+use crate::csr::Csr;
+use crate::error::{Error, Exit};
+use crate::escape::escape;
+use crate::name::MasterName;
+use crate::policy::Grant;
+use crate::profile::{self, Validity};
+use crate::request::Request;
+use crate::verify::Certificate;
+use crate::{input, issue, output};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// All that is read of the environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Environment<'a> {
+    /// `SSH_ORIGINAL_COMMAND`: what the client asked for.
+    pub original_command: Option<&'a [u8]>,
+    /// `SSH_CONNECTION`: where the client comes from.
+    pub connection: Option<&'a [u8]>,
+    /// The clock: seconds since 1970.
+    pub clock: fn() -> i64,
+}
+
+/// Answers one request, and leaves its record.
+#[must_use]
+pub fn serve(environment: &Environment<'_>, settings: &Source) -> Exit {
+    let log = Log::open();
+    let mut record = Record {
+        id: request_id(),
+        client: Client::parse(environment.connection),
+        request: environment.original_command.map(escape),
+        ..Record::default()
+    };
+    let outcome = answer(environment, settings, &mut record)
+        .and_then(|answer| Ok(output::answer(answer.as_bytes())?));
+    match outcome {
+        Ok(()) => {
+            log.write(&record, Ok(()));
+            Exit::Ok
+        }
+        Err(error) => {
+            let (reason, exit) = (error.to_string(), error.exit());
+            output::error_line(&format!("{reason} [request {}]", record.id));
+            log.write(&record, Err((&reason, exit)));
+            exit
+        }
+    }
+}
+
+fn answer(
+    environment: &Environment<'_>,
+    settings: &Source,
+    record: &mut Record,
+) -> Result<String, Error> {
+    let request = Request::parse(environment.original_command)?;
+    let config = Config::load(settings)?;
+    match request {
+        Request::Peers => Err(Error::Peers),
+        Request::Certificate => {
+            let ca = CaCertificate::load(&config.ca_certificate, (environment.clock)())?;
+            Ok(ca.pem())
+        }
+        Request::Sign(name) => sign(name, &config, environment.clock, record),
+    }
+}
+
+fn sign(
+    name: MasterName,
+    config: &Config,
+    clock: fn() -> i64,
+    record: &mut Record,
+) -> Result<String, Error> {
+    record.name = Some(name.as_str().to_owned());
+    let ca = CaCertificate::load(&config.ca_certificate, clock())?;
+    let key_file = CaKeyFile::open(&config.ca_key)?;
+
+    let received = input::read_to_end(
+        rustix::stdio::stdin(),
+        config.input_limit,
+        config.input_timeout,
+    )?;
+    let csr = Csr::from_input(&received)?;
+    record.set_public_key(csr.public_key().spki());
+    let grant = Grant::decide(name, csr)?;
+
+    // Only now, with nothing of the client's left to judge, is the key read.
+    let key = key_file.read(&ca)?;
+    let now = clock();
+    let validity = Validity::starting(now, config.validity, &ca);
+    let params = profile::client(&grant, validity, profile::serial()?)?;
+    let der = issue::issue(&params, grant.public_key(), &ca, &key)?;
+    let certificate = Certificate::check(der, &grant, &ca, now, config.validity)?;
+
+    record.serial = Some(audit::hex(certificate.serial()));
+    record.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
+        .ok()
+        .and_then(|end| end.format(&Rfc3339).ok());
+    if validity.ends_with_ca {
+        record.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
+    }
+    Ok(certificate.pem())
+}
+
+/// 64 random bits. A request without them fails later, where the serial number needs more.
+fn request_id() -> String {
+    let mut id = [0; 8];
+    let _ = SystemRandom::new().fill(&mut id);
+    audit::hex(&id)
+}

@@ -1,0 +1,231 @@
+//! The second look: what was issued is parsed again and held against the contract.
+//!
+//! This restates the profile on purpose, with another library than the one that wrote it.
+//! It must never use what made the certificate.
+
+use crate::ca::{CaCertificate, pem_certificate};
+use crate::exact;
+use crate::key::KeyType;
+use crate::policy::Grant;
+use std::time::Duration;
+use x509_parser::asn1_rs::{FromDer as _, Oid};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
+use x509_parser::oid_registry::{
+    OID_PKCS1_SHA256WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519,
+    OID_X509_COMMON_NAME, OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_BASIC_CONSTRAINTS,
+    OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME,
+    OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
+};
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
+
+/// What was issued does not hold against the contract, and is not sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("internal error: the certificate that was made is not what it must be ({0}): report it")]
+pub struct Rejected(&'static str);
+
+/// A client certificate that fulfils the contract, and may be sent.
+///
+/// [`Certificate::check`] is its only constructor.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    der: Vec<u8>,
+    serial: Vec<u8>,
+    not_after: i64,
+}
+
+impl Certificate {
+    /// Holds a certificate against the contract's table, field by field, and verifies its
+    /// signature with the CA certificate's key.
+    ///
+    /// `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Rejected`], with the first field that is not what it must be.
+    pub fn check(
+        der: Vec<u8>,
+        grant: &Grant,
+        ca: &CaCertificate,
+        now: i64,
+        longest: Duration,
+    ) -> Result<Self, Rejected> {
+        exact::single(&der).map_err(|_| Rejected("its DER is not exact"))?;
+        let (_, certificate) =
+            X509Certificate::from_der(&der).map_err(|_| Rejected("it cannot be parsed"))?;
+        check_signature(&certificate, ca)?;
+        check_fields(&certificate, grant, ca)?;
+        check_validity(&certificate, ca, now, longest)?;
+        check_extensions(&certificate, grant, ca)?;
+        let serial = certificate.raw_serial().to_vec();
+        let not_after = certificate.validity().not_after.timestamp();
+        Ok(Self {
+            serial,
+            not_after,
+            der,
+        })
+    }
+
+    /// The certificate, PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        pem_certificate(&self.der)
+    }
+
+    /// The serial number, as the contents octets of its INTEGER.
+    #[must_use]
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// The end of its validity, in seconds since 1970.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.not_after
+    }
+}
+
+fn require(holds: bool, field: &'static str) -> Result<(), Rejected> {
+    if holds { Ok(()) } else { Err(Rejected(field)) }
+}
+
+fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Result<(), Rejected> {
+    let (expected, has_null) = match ca.public_key().key_type() {
+        KeyType::P256 => (OID_SIG_ECDSA_WITH_SHA256, false),
+        KeyType::P384 => (OID_SIG_ECDSA_WITH_SHA384, false),
+        KeyType::Rsa => (OID_PKCS1_SHA256WITHRSA, true),
+        KeyType::Ed25519 => (OID_SIG_ED25519, false),
+    };
+    let outer = &certificate.signature_algorithm;
+    require(
+        outer.algorithm == expected && outer.parameters.is_some() == has_null,
+        "signatureAlgorithm",
+    )?;
+    require(*outer == certificate.tbs_certificate.signature, "signature")?;
+    let (_, ca_key) = SubjectPublicKeyInfo::from_der(ca.public_key().spki())
+        .map_err(|_| Rejected("the CA's key"))?;
+    certificate
+        .verify_signature(Some(&ca_key))
+        .map_err(|_| Rejected("its signature does not verify"))
+}
+
+fn check_fields(
+    certificate: &X509Certificate<'_>,
+    grant: &Grant,
+    ca: &CaCertificate,
+) -> Result<(), Rejected> {
+    require(certificate.version() == X509Version::V3, "version")?;
+    let serial = exact::positive(certificate.raw_serial());
+    require(serial.is_some_and(|s| s.len() <= 20), "serialNumber")?;
+    require(certificate.issuer().as_raw() == ca.subject(), "issuer")?;
+    let mut parts = certificate.subject().iter_rdn();
+    let attributes: Vec<_> = parts
+        .next()
+        .into_iter()
+        .flat_map(|rdn| rdn.iter())
+        .collect();
+    let [name] = attributes.as_slice() else {
+        return Err(Rejected("subject"));
+    };
+    require(
+        parts.next().is_none()
+            && *name.attr_type() == OID_X509_COMMON_NAME
+            && name.as_str() == Ok(grant.name().as_str()),
+        "subject",
+    )?;
+    require(
+        certificate.public_key().raw == grant.public_key().spki(),
+        "subjectPublicKeyInfo",
+    )?;
+    require(
+        certificate.issuer_uid.is_none() && certificate.subject_uid.is_none(),
+        "uniqueIdentifiers",
+    )
+}
+
+fn check_validity(
+    certificate: &X509Certificate<'_>,
+    ca: &CaCertificate,
+    now: i64,
+    longest: Duration,
+) -> Result<(), Rejected> {
+    let not_before = certificate.validity().not_before.timestamp();
+    let not_after = certificate.validity().not_after.timestamp();
+    let longest = i64::try_from(longest.as_secs()).unwrap_or(0);
+    require(
+        longest <= 24 * 60 * 60
+            && not_before <= now
+            && not_after >= now
+            && not_after.saturating_sub(not_before) <= longest
+            && not_after <= ca.not_after(),
+        "validity",
+    )
+}
+
+fn check_extensions(
+    certificate: &X509Certificate<'_>,
+    grant: &Grant,
+    ca: &CaCertificate,
+) -> Result<(), Rejected> {
+    let extensions = certificate.extensions();
+    require(extensions.len() == 6, "extensions")?;
+
+    let found = the_one(extensions, &OID_X509_EXT_BASIC_CONSTRAINTS, true)?;
+    require(
+        matches!(found, ParsedExtension::BasicConstraints(basic)
+            if !basic.ca && basic.path_len_constraint.is_none()),
+        "basicConstraints",
+    )?;
+    let found = the_one(extensions, &OID_X509_EXT_KEY_USAGE, true)?;
+    require(
+        matches!(found, ParsedExtension::KeyUsage(usage)
+            if usage.digital_signature() && usage.flags.count_ones() == 1),
+        "keyUsage",
+    )?;
+    let found = the_one(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE, false)?;
+    require(
+        matches!(found, ParsedExtension::ExtendedKeyUsage(usage)
+            if usage.client_auth && !usage.any && !usage.server_auth && !usage.code_signing
+                && !usage.email_protection && !usage.time_stamping && !usage.ocsp_signing
+                && usage.other.is_empty()),
+        "extendedKeyUsage",
+    )?;
+    let found = the_one(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME, false)?;
+    require(
+        matches!(found, ParsedExtension::SubjectAlternativeName(names)
+            if matches!(names.general_names.as_slice(), [GeneralName::DNSName(name)]
+                if *name == grant.name().as_str())),
+        "subjectAltName",
+    )?;
+    let found = the_one(extensions, &OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, false)?;
+    require(
+        matches!(found, ParsedExtension::SubjectKeyIdentifier(own) if own.0.len() == 20),
+        "subjectKeyIdentifier",
+    )?;
+    let found = the_one(extensions, &OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, false)?;
+    require(
+        matches!(found, ParsedExtension::AuthorityKeyIdentifier(authority)
+        if authority.authority_cert_issuer.is_none()
+            && authority.authority_cert_serial.is_none()
+            && authority.key_identifier.as_ref().is_some_and(|own| {
+                // A CA without an identifier of its own has nothing to equal.
+                ca.key_identifier().map_or(own.0.len() == 20, |cas| own.0 == cas)
+            })),
+        "authorityKeyIdentifier",
+    )
+}
+
+/// The extension of this type, which is there once, with this criticality.
+fn the_one<'a>(
+    extensions: &'a [X509Extension<'a>],
+    oid: &Oid<'_>,
+    critical: bool,
+) -> Result<&'a ParsedExtension<'a>, Rejected> {
+    let mut of_type = extensions.iter().filter(|extension| extension.oid == *oid);
+    match (of_type.next(), of_type.next()) {
+        (Some(extension), None) if extension.critical == critical => {
+            Ok(extension.parsed_extension())
+        }
+        _ => Err(Rejected("extensions")),
+    }
+}
