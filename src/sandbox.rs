@@ -100,9 +100,13 @@ pub fn confine(needs: Needs<'_>, allow_without_seccomp: bool) -> Result<Confinem
     }
 }
 
-/// No file is opened, no port bound or connected to but the ones needed, no abstract socket or
-/// signal reaches a process outside. What the kernel does not know of this is left out.
-fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> {
+/// Landlock alone: no file is opened, no port bound or connected to but the ones needed, no
+/// abstract socket or signal reaches a process outside. What the kernel does not know of this
+/// is left out; the answer is whether it knows any.
+///
+/// # Errors
+/// Landlock's own.
+pub fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> {
     const NEWEST: ABI = ABI::V7;
     let mut ruleset = Ruleset::default()
         .set_compatibility(landlock::CompatLevel::BestEffort)
@@ -119,8 +123,12 @@ fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> {
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// Any other system call ends the process: it could only be somebody else's.
-fn apply_seccomp(needs: Needs<'_>) -> Result<(), String> {
+/// seccomp alone: a system call outside of the list ends the process, for it could only be
+/// somebody else's.
+///
+/// # Errors
+/// What the kernel said.
+pub fn apply_seccomp(needs: Needs<'_>) -> Result<(), String> {
     let program = filter(needs).map_err(|error| error.to_string())?;
     seccompiler::apply_filter(&program).map_err(|error| error.to_string())
 }

@@ -12,4 +12,5 @@
 )]
 
 mod architecture;
+mod confinement;
 mod second_look;
