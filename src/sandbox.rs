@@ -10,7 +10,7 @@ use landlock::{
 };
 use nix::sys::signal::SigSet;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use rustix::thread::set_no_new_privs;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
@@ -81,11 +81,19 @@ pub fn harden() -> Result<(), SandboxError> {
         .map_err(|error| SandboxError::Refused("blocking signals", error.to_string()))
 }
 
-/// Confines the process, for good, by Landlock where the kernel has it and by seccomp.
+/// Confines the process, for good: no capability, Landlock where the kernel has it, seccomp.
 ///
 /// # Errors
-/// [`SandboxError::NoSeccomp`], unless `allow_without_seccomp`.
+/// [`SandboxError`]; a missing seccomp filter is none if `allow_without_seccomp`.
 pub fn confine(needs: Needs<'_>, allow_without_seccomp: bool) -> Result<Confinement, SandboxError> {
+    // Root's own, if an operator runs this by hand: the files are open by now.
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, none)
+        .map_err(|error| SandboxError::Refused("dropping capabilities", error.to_string()))?;
     let landlock = apply_landlock(needs).unwrap_or(false);
     match apply_seccomp(needs) {
         Ok(()) => Ok(Confinement {
@@ -161,6 +169,8 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     // An answer, an error line; the log's socket takes sendto, without an address.
     rules.insert(libc::SYS_write, vec![rule(0, SeccompCmpOp::Le, 2)?]);
     rules.insert(libc::SYS_sendto, vec![rule(4, SeccompCmpOp::Eq, 0)?]);
+    // A look at a descriptor's flags, with which debug builds make sure that it is open.
+    rules.insert(libc::SYS_fcntl, vec![rule(1, SeccompCmpOp::Eq, 1)?]);
     // Memory that can be executed is never asked for (PROT_EXEC is 4).
     rules.insert(libc::SYS_mmap, vec![rule(2, SeccompCmpOp::MaskedEq(4), 0)?]);
     if let Needs::Tcp(_) = needs {

@@ -14,3 +14,10 @@
 mod architecture;
 mod confinement;
 mod second_look;
+
+/// The executable under test: the static release build, where `make test` names it.
+fn signer_path() -> std::path::PathBuf {
+    std::env::var_os("ETCD_SIGNER")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_etcd-signer").into())
+        .into()
+}
