@@ -64,6 +64,8 @@ pub struct Record {
     pub serial: Option<String>,
     /// The end of its validity, RFC 3339.
     pub not_after: Option<String>,
+    /// Which layers of confinement hold.
+    pub confinement: Option<&'static str>,
     /// What the operator should know besides.
     pub remark: Option<&'static str>,
 }
@@ -139,6 +141,7 @@ impl Log {
                 serial = record.serial,
                 public_key_sha256 = record.public_key,
                 not_after = record.not_after,
+                confinement = record.confinement,
                 remark = record.remark,
                 exit_code = exit.code(),
                 "{request}: {outcome}{}{}",

@@ -30,6 +30,8 @@ pub struct Config {
     pub etcd_endpoints: Vec<Uri>,
     /// How long asking them may take in all: 1 to 5 seconds.
     pub etcd_timeout: Duration,
+    /// Whether to serve on a kernel that takes no seccomp filter.
+    pub allow_without_seccomp: bool,
 }
 
 /// Which settings file is meant.
@@ -79,6 +81,7 @@ struct Raw {
     input_timeout: Option<String>,
     etcd_endpoints: Option<Vec<String>>,
     etcd_timeout: Option<String>,
+    allow_without_seccomp: Option<bool>,
 }
 
 impl Default for Config {
@@ -91,6 +94,7 @@ impl Default for Config {
             input_timeout: MAX_INPUT_TIMEOUT,
             etcd_endpoints: vec![Uri::from_static("https://127.0.0.1:2379")],
             etcd_timeout: MAX_ETCD_TIMEOUT,
+            allow_without_seccomp: false,
         }
     }
 }
@@ -190,6 +194,9 @@ impl Config {
                 r#""1s" to "5s""#,
                 (MIN_TIMEOUT, MAX_ETCD_TIMEOUT),
             )?,
+            allow_without_seccomp: raw
+                .allow_without_seccomp
+                .unwrap_or(default.allow_without_seccomp),
         })
     }
 }
@@ -252,6 +259,7 @@ mod tests {
             input_timeout = "1s"
             etcd_endpoints = ["https://10.0.0.1:2379", "https://[::1]:2379/"]
             etcd_timeout = "4s"
+            allow_without_seccomp = true
             "#,
         )
         .unwrap();
@@ -262,6 +270,7 @@ mod tests {
         assert_eq!(config.input_timeout, Duration::from_secs(1));
         assert_eq!(config.etcd_endpoints.len(), 2);
         assert_eq!(config.etcd_timeout, Duration::from_secs(4));
+        assert!(config.allow_without_seccomp);
     }
 
     #[test]

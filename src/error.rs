@@ -9,6 +9,7 @@ use crate::output::OutputError;
 use crate::policy::WrongName;
 use crate::profile::ProfileError;
 use crate::request;
+use crate::sandbox::SandboxError;
 use crate::trusted::FileError;
 use crate::verify::Rejected;
 
@@ -63,6 +64,9 @@ pub enum Error {
     /// The CA's certificate or key.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// The confinement.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// Standard input.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -100,7 +104,7 @@ impl Error {
             Self::Config(ConfigError::File(file)) | Self::Ca(CaError::File(file)) => {
                 file_exit(file)
             }
-            Self::Config(_) | Self::Ca(_) => Exit::Config,
+            Self::Config(_) | Self::Ca(_) | Self::Sandbox(_) => Exit::Config,
             Self::Profile(_) | Self::Issue(_) | Self::Verify(_) => Exit::Software,
             Self::Peers => Exit::Unavailable,
         }

@@ -33,6 +33,7 @@ pub mod policy;
 pub mod profile;
 pub mod request;
 pub mod run;
+pub mod sandbox;
 pub mod serve;
 pub mod trusted;
 pub mod verify;

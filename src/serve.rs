@@ -12,6 +12,7 @@ use crate::name::MasterName;
 use crate::policy::Grant;
 use crate::profile::{self, Validity};
 use crate::request::Request;
+use crate::sandbox::{Needs, confine, harden};
 use crate::verify::Certificate;
 use crate::{input, issue, output};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -60,12 +61,15 @@ fn answer(
     settings: &Source,
     record: &mut Record,
 ) -> Result<String, Error> {
+    harden()?;
     let request = Request::parse(environment.original_command)?;
     let config = Config::load(settings)?;
     match request {
         Request::Peers => Err(Error::Peers),
         Request::Certificate => {
             let ca = CaCertificate::load(&config.ca_certificate, (environment.clock)())?;
+            let layers = confine(Needs::OpenDescriptors, config.allow_without_seccomp)?;
+            record.confinement = Some(layers.as_str());
             Ok(ca.pem())
         }
         Request::Sign(name) => sign(name, &config, environment.clock, record),
@@ -82,6 +86,8 @@ fn sign(
     let ca = CaCertificate::load(&config.ca_certificate, clock())?;
     let key_file = CaKeyFile::open(&config.ca_key)?;
 
+    let layers = confine(Needs::OpenDescriptors, config.allow_without_seccomp)?;
+    record.confinement = Some(layers.as_str());
     let received = input::read_to_end(
         rustix::stdio::stdin(),
         config.input_limit,
