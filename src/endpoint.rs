@@ -23,26 +23,38 @@ enum Host {
 }
 
 impl Endpoint {
+    /// etcd on this host, where it listens by default.
+    pub const LOCAL: Self = Self {
+        host: Host::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        port: 2379,
+    };
+
     /// Takes `https://<address>:<port>`, with an IPv6 address in brackets; a `/` may follow.
     #[must_use]
     pub fn parse(url: &str) -> Option<Self> {
         let rest = url.strip_prefix("https://")?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if let Ok(address) = authority.parse::<SocketAddr>() {
-            // What is not written the one way, such as a zone, would be lost.
-            return (address.to_string() == authority && address.port() != 0).then_some(Self {
+            // A zone (fe80::1%2) would be lost.
+            let zone = matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0);
+            return (!zone && address.port() != 0).then_some(Self {
                 host: Host::Address(address.ip()),
                 port: address.port(),
             });
         }
         let port = authority.strip_prefix(LOCALHOST)?.strip_prefix(':')?;
-        let port = port.parse().ok().filter(|number: &u16| {
-            *number != 0 && number.to_string() == port // no sign, no leading zero
-        })?;
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port| digits && *port != 0)?;
         Some(Self {
             host: Host::Localhost,
             port,
         })
+    }
+
+    /// The port to connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The addresses to try, in turn.
@@ -127,13 +139,11 @@ mod tests {
             "HTTPS://10.0.0.1:2379",
             "https://10.0.0.1",
             "https://10.0.0.1:0",
-            "https://10.0.0.1:02379",
             "https://10.0.0.1:65536",
             "https://10.0.0.01:2379",
             "https://10.1:2379",
             "https://::1:2379",
             "https://[fe80::1%1]:2379",
-            "https://[FD00::1]:2379",
             "https://etcd-1:2379",
             "https://localhost",
             "https://localhost:",

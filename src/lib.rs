@@ -23,6 +23,7 @@ pub mod endpoint;
 pub mod error;
 pub mod escape;
 pub mod exact;
+pub mod identity;
 pub mod input;
 pub mod issue;
 pub mod key;

@@ -11,27 +11,19 @@ mod url;
 pub use error::{Cause, Error, Failure, Stage};
 
 use crate::endpoint::Endpoint;
+use crate::identity::Identity;
 use member_list::Member;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_rustls::rustls::ClientConfig;
-use zeroize::Zeroizing;
-
-/// The short-lived credential that etcd is asked with.
-pub struct Identity {
-    /// The certificate, DER.
-    pub certificate: Vec<u8>,
-    /// Its private key, PKCS#8 DER, which was never in a file.
-    pub key: Zeroizing<Vec<u8>>,
-}
 
 /// Asks the endpoints in turn for the cluster's members, until one answers: the client URLs
 /// of those that have started and vote, sorted, each once.
 ///
-/// `ca_certificate` is DER; the server's certificate must come from it. Of the time that is
-/// left until the deadline, each endpoint gets an equal share.
+/// `ca_certificate` is DER; the server's certificate must come from it. All of it takes at
+/// most `timeout`; of what is left of that, each endpoint gets an equal share.
 ///
 /// # Errors
 /// [`Error`], when none has answered with at least one URL.
@@ -39,8 +31,10 @@ pub fn client_urls(
     endpoints: &[Endpoint],
     ca_certificate: &[u8],
     identity: &Identity,
-    deadline: Instant,
+    timeout: Duration,
 ) -> Result<Vec<String>, Error> {
+    let now = Instant::now();
+    let deadline = now.checked_add(timeout).unwrap_or(now);
     let config = Arc::new(connection::config(ca_certificate, identity)?);
     tokio::runtime::Builder::new_current_thread()
         .enable_io()

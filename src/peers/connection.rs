@@ -1,8 +1,9 @@
 //! The way to etcd: TCP by address, then mutual TLS.
 
 use super::error::{Cause, Error};
-use super::{Identity, rustls_error};
+use super::rustls_error;
 use crate::endpoint::Endpoint;
+use crate::identity::Identity;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -22,8 +23,8 @@ const HTTP2: &[u8] = b"h2";
 pub(super) fn config(ca_certificate: &[u8], identity: &Identity) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(ca_certificate))?;
-    let certificate = CertificateDer::from(identity.certificate.clone());
-    let key = PrivatePkcs8KeyDer::from(identity.key.to_vec());
+    let certificate = CertificateDer::from(identity.certificate().to_vec());
+    let key = PrivatePkcs8KeyDer::from(identity.key().to_vec());
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
