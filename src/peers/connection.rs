@@ -97,21 +97,6 @@ impl Watched {
     pub(super) fn end(&self) -> End {
         self.end.clone()
     }
-
-    /// When writing fails, the server's reason may have arrived already: looks for it.
-    fn write_failed(&mut self, error: &io::Error, cx: &mut Context<'_>) {
-        let mut discarded = [0; 1024];
-        loop {
-            let mut buffer = ReadBuf::new(&mut discarded);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(Err(reason)) if rustls_error(&reason).is_some() => {
-                    return self.end.set(&reason);
-                }
-                _ => return self.end.set(error),
-            }
-        }
-    }
 }
 
 impl AsyncRead for Watched {
@@ -134,27 +119,21 @@ impl AsyncRead for Watched {
     }
 }
 
+/// A write that fails is not shown: the server has gone, and what it said before it went is
+/// still there to be read. Reading then tells how the connection ended.
 impl AsyncWrite for Watched {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes));
-        if let Err(error) = &outcome {
-            this.write_failed(error, cx);
-        }
-        Poll::Ready(outcome)
+        let written = ready!(Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes));
+        Poll::Ready(Ok(written.unwrap_or(bytes.len())))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let outcome = ready!(Pin::new(&mut this.stream).poll_flush(cx));
-        if let Err(error) = &outcome {
-            this.write_failed(error, cx);
-        }
-        Poll::Ready(outcome)
+        let _ = ready!(Pin::new(&mut self.get_mut().stream).poll_flush(cx));
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
