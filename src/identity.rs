@@ -1,5 +1,6 @@
 //! The signer's own identity towards etcd: a key that is in memory only, and its certificate.
 
+use crate::exact;
 use crate::key::PublicKey;
 use crate::profile::ProfileError;
 use crate::verify::Certificate;
@@ -20,10 +21,14 @@ impl OwnKey {
     pub fn generate() -> Result<Self, ProfileError> {
         let pair =
             KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| ProfileError::Random)?;
+        let spki = pair.subject_public_key_info();
+        let public_key = exact::single(&spki)
+            .ok()
+            .and_then(|spki| PublicKey::from_spki(&spki).ok())
+            .ok_or(ProfileError::Encoding("the signer's own key"))?;
         Ok(Self {
             pkcs8: Zeroizing::new(pair.serialize_der()),
-            public_key: PublicKey::from_spki(&pair.subject_public_key_info())
-                .map_err(|_| ProfileError::Encoding("the signer's own key"))?,
+            public_key,
         })
     }
 

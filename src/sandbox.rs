@@ -10,7 +10,7 @@ use landlock::{
 };
 use nix::sys::signal::SigSet;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use rustix::thread::set_no_new_privs;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
@@ -81,11 +81,19 @@ pub fn harden() -> Result<(), SandboxError> {
         .map_err(|error| SandboxError::Refused("blocking signals", error.to_string()))
 }
 
-/// Confines the process, for good, by Landlock where the kernel has it and by seccomp.
+/// Confines the process, for good: no capability, Landlock where the kernel has it, seccomp.
 ///
 /// # Errors
-/// [`SandboxError::NoSeccomp`], unless `allow_without_seccomp`.
+/// [`SandboxError`]; a missing seccomp filter is none if `allow_without_seccomp`.
 pub fn confine(needs: Needs<'_>, allow_without_seccomp: bool) -> Result<Confinement, SandboxError> {
+    // Root's own, if an operator runs this by hand: the files are open by now.
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, none)
+        .map_err(|error| SandboxError::Refused("dropping capabilities", error.to_string()))?;
     let landlock = apply_landlock(needs).unwrap_or(false);
     match apply_seccomp(needs) {
         Ok(()) => Ok(Confinement {
@@ -100,9 +108,13 @@ pub fn confine(needs: Needs<'_>, allow_without_seccomp: bool) -> Result<Confinem
     }
 }
 
-/// No file is opened, no port bound or connected to but the ones needed, no abstract socket or
-/// signal reaches a process outside. What the kernel does not know of this is left out.
-fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> {
+/// Landlock alone: no file is opened, no port bound or connected to but the ones needed, no
+/// abstract socket or signal reaches a process outside. What the kernel does not know of this
+/// is left out; the answer is whether it knows any.
+///
+/// # Errors
+/// Landlock's own.
+pub fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> {
     const NEWEST: ABI = ABI::V7;
     let mut ruleset = Ruleset::default()
         .set_compatibility(landlock::CompatLevel::BestEffort)
@@ -119,8 +131,12 @@ fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> {
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// Any other system call ends the process: it could only be somebody else's.
-fn apply_seccomp(needs: Needs<'_>) -> Result<(), String> {
+/// seccomp alone: a system call outside of the list ends the process, for it could only be
+/// somebody else's.
+///
+/// # Errors
+/// What the kernel said.
+pub fn apply_seccomp(needs: Needs<'_>) -> Result<(), String> {
     let program = filter(needs).map_err(|error| error.to_string())?;
     seccompiler::apply_filter(&program).map_err(|error| error.to_string())
 }
@@ -153,6 +169,8 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     // An answer, an error line; the log's socket takes sendto, without an address.
     rules.insert(libc::SYS_write, vec![rule(0, SeccompCmpOp::Le, 2)?]);
     rules.insert(libc::SYS_sendto, vec![rule(4, SeccompCmpOp::Eq, 0)?]);
+    // A look at a descriptor's flags, with which debug builds make sure that it is open.
+    rules.insert(libc::SYS_fcntl, vec![rule(1, SeccompCmpOp::Eq, 1)?]);
     // Memory that can be executed is never asked for (PROT_EXEC is 4).
     rules.insert(libc::SYS_mmap, vec![rule(2, SeccompCmpOp::MaskedEq(4), 0)?]);
     if let Needs::Tcp(_) = needs {

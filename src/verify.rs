@@ -111,7 +111,7 @@ struct Expected<'a> {
 
 impl Expected<'_> {
     fn check(&self, der: Vec<u8>, ca: &CaCertificate, now: i64) -> Result<Certificate, Rejected> {
-        exact::single(&der).map_err(|_| Rejected("its DER is not exact"))?;
+        check_frame(&der)?;
         let (_, certificate) =
             X509Certificate::from_der(&der).map_err(|_| Rejected("it cannot be parsed"))?;
         check_signature(&certificate, ca)?;
@@ -132,6 +132,19 @@ fn require(holds: bool, field: &'static str) -> Result<(), Rejected> {
     if holds { Ok(()) } else { Err(Rejected(field)) }
 }
 
+/// RFC 5280, section 4.1.1.2: both places name the signature algorithm alike. The parser
+/// compares what it understood; here it is the bytes.
+fn check_frame(der: &[u8]) -> Result<(), Rejected> {
+    let frame = exact::single(der).map_err(|_| Rejected("its DER is not exact"))?;
+    let parts = frame.inside(exact::SEQUENCE).unwrap_or_default();
+    let [tbs, algorithm, _signature] = parts.as_slice() else {
+        return Err(Rejected("its DER is not exact"));
+    };
+    let fields = tbs.inside(exact::SEQUENCE).unwrap_or_default();
+    let inner = fields.get(2).map(|field| field.encoding);
+    require(inner == Some(algorithm.encoding), "signatureAlgorithm")
+}
+
 fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Result<(), Rejected> {
     let (expected, has_null) = match ca.public_key().key_type() {
         KeyType::P256 => (OID_SIG_ECDSA_WITH_SHA256, false),
@@ -144,7 +157,10 @@ fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Res
         outer.algorithm == expected && outer.parameters.is_some() == has_null,
         "signatureAlgorithm",
     )?;
-    require(*outer == certificate.tbs_certificate.signature, "signature")?;
+    require(
+        certificate.signature_value.unused_bits == 0,
+        "signatureValue",
+    )?;
     let (_, ca_key) = SubjectPublicKeyInfo::from_der(ca.public_key().spki())
         .map_err(|_| Rejected("the CA's key"))?;
     certificate
