@@ -4,10 +4,13 @@
 //! the request.
 
 use crate::error::Exit;
+use crate::verify::Certificate;
 use ring::digest::{SHA256, digest};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
@@ -74,6 +77,14 @@ impl Record {
     /// Keeps the fingerprint of the key that a request is for.
     pub fn set_public_key(&mut self, spki: &[u8]) {
         self.public_key = Some(hex(digest(&SHA256, spki).as_ref()));
+    }
+
+    /// Keeps what names a certificate that was issued, and when it ends.
+    pub fn set_certificate(&mut self, certificate: &Certificate) {
+        self.serial = Some(hex(certificate.serial()));
+        self.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
+            .ok()
+            .and_then(|end| end.format(&Rfc3339).ok());
     }
 }
 

@@ -6,6 +6,7 @@ use crate::csr;
 use crate::input::InputError;
 use crate::issue::IssueError;
 use crate::output::OutputError;
+use crate::peers;
 use crate::policy::WrongName;
 use crate::profile::ProfileError;
 use crate::request;
@@ -89,8 +90,8 @@ pub enum Error {
     #[error(transparent)]
     Output(#[from] OutputError),
     /// `get-peers` has no answer to give.
-    #[error("peers unknown: get-peers is not available in this version: ask etcdctl member list")]
-    Peers,
+    #[error(transparent)]
+    Peers(#[from] peers::Error),
 }
 
 impl Error {
@@ -106,7 +107,7 @@ impl Error {
             }
             Self::Config(_) | Self::Ca(_) | Self::Sandbox(_) => Exit::Config,
             Self::Profile(_) | Self::Issue(_) | Self::Verify(_) => Exit::Software,
-            Self::Peers => Exit::Unavailable,
+            Self::Peers(_) => Exit::Unavailable,
         }
     }
 }
