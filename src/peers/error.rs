@@ -65,6 +65,9 @@ pub enum Cause {
     /// The other side speaks TLS, but not gRPC over HTTP/2.
     #[error("what listens there speaks TLS, but is not etcd")]
     NotHttp2,
+    /// HTTP/2 broke down.
+    #[error("HTTP/2 failed ({0})")]
+    Http2(String),
     /// The two sides have no version or cipher suite in common.
     #[error("TLS failed: {0}")]
     Incompatible(String),
@@ -135,6 +138,14 @@ impl Cause {
     /// A connection ended, and TLS gave no reason.
     pub(super) fn of_io(error: &io::Error) -> Self {
         Self::Closed(error.kind().to_string())
+    }
+
+    /// HTTP/2 ended a connection or a call. The innermost error says most.
+    pub(super) fn of_http2(mut error: &(dyn std::error::Error + 'static)) -> Self {
+        while let Some(source) = error.source() {
+            error = source;
+        }
+        Self::Http2(escape(error.to_string().as_bytes()))
     }
 
     /// TLS ended a connection, on either side.
@@ -219,7 +230,7 @@ impl Cause {
             }
             Self::Late(_) | Self::Closed(_) | Self::Status(_) => "read etcd's log on that host",
             Self::NotTls => "etcd must serve https there, or correct etcd_endpoints",
-            Self::NotHttp2 | Self::TooLarge | Self::NotMemberList(_) => {
+            Self::NotHttp2 | Self::Http2(_) | Self::TooLarge | Self::NotMemberList(_) => {
                 "find out what listens there, or correct etcd_endpoints"
             }
             Self::Incompatible(_) => {

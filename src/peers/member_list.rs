@@ -60,12 +60,12 @@ pub(super) async fn request(connection: Watched) -> Result<Vec<Member>, Cause> {
     match call(connection).await {
         Ok(answer) => Ok(answer.members),
         Err(Failed::Status(status)) => Err(cause(&status, &end)),
-        Err(Failed::Http2) => Err(end.cause().unwrap_or(Cause::NotHttp2)),
+        Err(Failed::Http2(error)) => Err(end.cause().unwrap_or_else(|| Cause::of_http2(&error))),
     }
 }
 
 enum Failed {
-    Http2,
+    Http2(hyper::Error),
     Status(tonic::Status),
 }
 
@@ -76,7 +76,7 @@ async fn call(connection: Watched) -> Result<MemberListResponse, Failed> {
         .max_header_list_size(HEADER_LIMIT)
         .handshake(TokioIo::new(connection))
         .await
-        .map_err(|_| Failed::Http2)?;
+        .map_err(Failed::Http2)?;
     // It ends with the runtime. Its error is told to the call, too.
     tokio::spawn(driver);
     let mut client = Grpc::with_origin(Http2(sender), Uri::from_static("https://etcd"))
@@ -94,10 +94,9 @@ async fn call(connection: Watched) -> Result<MemberListResponse, Failed> {
 
 /// What lies behind a status: one that the server sent, or one that stands for an error here.
 fn cause(status: &tonic::Status, end: &End) -> Cause {
-    let is_ours = std::error::Error::source(status).is_some();
-    match end.cause() {
-        Some(cause) if is_ours => cause,
-        _ => Cause::of_status(status),
+    match std::error::Error::source(status) {
+        None => Cause::of_status(status),
+        Some(error) => end.cause().unwrap_or_else(|| Cause::of_http2(error)),
     }
 }
 

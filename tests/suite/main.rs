@@ -13,6 +13,7 @@
 
 mod architecture;
 mod confinement;
+mod peers;
 mod second_look;
 
 /// The executable under test: the static release build, where `make test` names it.
