@@ -13,11 +13,16 @@
 )]
 
 mod architecture;
+mod ca_init;
 mod commands;
 mod confinement;
 mod harness;
+mod limits;
 mod peers;
+mod profile;
 mod second_look;
+mod setup;
+mod static_build;
 mod used_by;
 
 /// The executable under test: the static release build, where `make test` names it.
