@@ -20,6 +20,8 @@ mod harness;
 mod limits;
 mod peers;
 mod profile;
+mod properties;
+mod requests;
 mod second_look;
 mod setup;
 mod static_build;
