@@ -275,11 +275,17 @@ impl Answer {
     }
 }
 
+/// Says that something was not tested, past the capture of what a passing test prints.
+pub fn left_out(what: &str) {
+    let line = format!("\nLEFT OUT: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 /// Whether the tests run as root; if not, says what is left out, and why.
 pub fn is_root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("LEFT OUT, as it needs root: {what}");
+        left_out(&format!("{what}, which needs root"));
     }
     root
 }
