@@ -303,7 +303,6 @@ fn a_servers_words_are_escaped_and_cut() {
 #[test]
 fn an_identity_that_etcd_refuses() {
     for (status, text) in [
-        ("3", "etcdserver: user name is empty"),
         ("7", "etcdserver: permission denied"),
         ("9", "etcdserver: user name not found"),
         ("16", "etcdserver: invalid auth token"),
