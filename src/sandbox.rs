@@ -185,22 +185,64 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     .try_into()
 }
 
-/// What the gRPC client needs: TCP over IPv4 and IPv6, and its own event queue.
+/// What the gRPC client needs besides: its event queue, and TCP over IPv4 and IPv6.
 fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompiler::BackendError> {
-    let _ = rules;
+    const AF_INET: u64 = 2;
+    const AF_INET6: u64 = 10;
+    let calls = [
+        libc::SYS_epoll_create1,
+        libc::SYS_epoll_ctl,
+        libc::SYS_epoll_wait,
+        libc::SYS_epoll_pwait,
+        libc::SYS_eventfd2,
+        // Sockets that socket() has made: see below.
+        libc::SYS_connect,
+        libc::SYS_getsockopt,
+        libc::SYS_setsockopt,
+        libc::SYS_getpeername,
+        libc::SYS_getsockname,
+        libc::SYS_recvfrom,
+        libc::SYS_writev,
+        libc::SYS_shutdown,
+        // The event queue is woken by writing to it.
+        libc::SYS_write,
+    ];
+    rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
+    // The event queue's descriptor is doubled (F_GETFD is 1, F_DUPFD_CLOEXEC 1030).
+    let fcntl = vec![
+        rule(1, SeccompCmpOp::Eq, 1)?,
+        rule(1, SeccompCmpOp::Eq, 1030)?,
+    ];
+    rules.insert(libc::SYS_fcntl, fcntl);
+    // Landlock's rules are about TCP; no other kind of socket must be had.
+    let tcp = |family| -> Result<SeccompRule, seccompiler::BackendError> {
+        const STREAM: u64 = 1;
+        const TYPE_MASK: u64 = 0xf;
+        const DEFAULT_PROTOCOLS: u64 = 6;
+        SeccompRule::new(vec![
+            condition(0, SeccompCmpOp::Eq, family)?,
+            condition(1, SeccompCmpOp::MaskedEq(TYPE_MASK), STREAM)?,
+            condition(2, SeccompCmpOp::Le, DEFAULT_PROTOCOLS)?,
+        ])
+    };
+    rules.insert(libc::SYS_socket, vec![tcp(AF_INET)?, tcp(AF_INET6)?]);
     Ok(())
 }
 
-/// An argument, counted from 0, compared in 64 bits.
+/// A rule of one condition.
 fn rule(
     argument: u8,
     operator: SeccompCmpOp,
     value: u64,
 ) -> Result<SeccompRule, seccompiler::BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(
-        argument,
-        SeccompCmpArgLen::Qword,
-        operator,
-        value,
-    )?])
+    SeccompRule::new(vec![condition(argument, operator, value)?])
+}
+
+/// An argument, counted from 0, compared in 64 bits.
+fn condition(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value)
 }

@@ -6,6 +6,7 @@ use crate::audit::{self, Client, Log, Record};
 use crate::ca::{CaCertificate, CaKeyFile};
 use crate::config::{Config, Source};
 use crate::csr::Csr;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Exit};
 use crate::escape::escape;
 use crate::identity::{Identity, OwnKey};
@@ -116,6 +117,9 @@ fn peers(config: &Config, clock: fn() -> i64, record: &mut Record) -> Result<Str
     let ca = CaCertificate::load(&config.ca_certificate, clock())?;
     let key_file = CaKeyFile::open(&config.ca_key)?;
 
+    let ports: Vec<u16> = config.etcd_endpoints.iter().map(Endpoint::port).collect();
+    let layers = confine(Needs::Tcp(&ports), config.allow_without_seccomp)?;
+    record.confinement = Some(layers.as_str());
     let own_key = OwnKey::generate()?;
     let der = {
         // The key is gone before the first byte goes out to a network.
