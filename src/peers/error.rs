@@ -271,13 +271,20 @@ fn shown(names: &[String]) -> Vec<String> {
     let mut shown: Vec<String> = names
         .iter()
         .take(SHOWN_NAMES)
-        .map(|name| escape(name.as_bytes()))
+        .map(|name| escape(bare(name).as_bytes()))
         .collect();
     let hidden = names.len().saturating_sub(SHOWN_NAMES);
     if hidden > 0 {
         shown.push(format!("and {hidden} more"));
     }
     shown
+}
+
+/// rustls says `DnsName("a")` and `IpAddress(10.0.0.1)`.
+fn bare(name: &str) -> &str {
+    name.split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'))
+        .map_or(name, |inner| inner.trim_matches('"'))
 }
 
 /// Every endpoint with its cause, and each piece of advice once.
