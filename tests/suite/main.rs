@@ -8,13 +8,17 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::print_stdout,
-    clippy::print_stderr
+    clippy::print_stderr,
+    unreachable_pub
 )]
 
 mod architecture;
+mod commands;
 mod confinement;
+mod harness;
 mod peers;
 mod second_look;
+mod used_by;
 
 /// The executable under test: the static release build, where `make test` names it.
 fn signer_path() -> std::path::PathBuf {
