@@ -2,6 +2,7 @@
 
 mod cluster;
 mod hostile;
+mod key;
 mod pki;
 mod real;
 mod servers;
