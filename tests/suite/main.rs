@@ -13,11 +13,18 @@
 )]
 
 mod architecture;
+mod ca_init;
 mod commands;
 mod confinement;
 mod harness;
+mod limits;
 mod peers;
+mod profile;
+mod properties;
+mod requests;
 mod second_look;
+mod setup;
+mod static_build;
 mod used_by;
 
 /// The executable under test: the static release build, where `make test` names it.

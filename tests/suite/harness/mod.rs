@@ -70,9 +70,9 @@ pub fn openssl(dir: &Path, words: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// The same, as text.
+/// The same, as text. (What it prints of a name may be in any encoding.)
 pub fn openssl_text(dir: &Path, words: &str) -> String {
-    String::from_utf8(openssl(dir, words)).unwrap()
+    String::from_utf8_lossy(&openssl(dir, words)).into_owned()
 }
 
 /// Runs a command with this standard input, whether or not it reads it.
