@@ -121,13 +121,12 @@ fn peers(config: &Config, clock: fn() -> i64, record: &mut Record) -> Result<Str
     let layers = confine(Needs::Tcp(&ports), config.allow_without_seccomp)?;
     record.confinement = Some(layers.as_str());
     let own_key = OwnKey::generate()?;
-    let der = {
-        // The key is gone before the first byte goes out to a network.
-        let key = key_file.read(&ca)?;
+    // The key is gone before the first byte goes out to a network.
+    let der = key_file.with_key(&ca, |key| {
         let validity = Validity::starting(clock(), SIGNER_VALIDITY, &ca);
         let params = profile::signer(validity, profile::serial()?)?;
-        issue::issue(&params, own_key.public_key(), &ca, &key)?
-    };
+        Ok::<_, Error>(issue::issue(&params, own_key.public_key(), &ca, key)?)
+    })?;
     let certificate = Certificate::check_signer(der, own_key.public_key(), &ca, clock())?;
     record.set_public_key(own_key.public_key().spki());
     record.set_certificate(&certificate);

@@ -180,7 +180,7 @@ fn the_key_is_not_in_memory_while_input_is_awaited() {
 }
 
 /// All memory of a process that can be read.
-fn memory(pid: u32) -> Vec<u8> {
+pub(crate) fn memory(pid: u32) -> Vec<u8> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let mem = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
     let mut all = Vec::new();
