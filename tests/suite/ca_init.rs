@@ -87,6 +87,24 @@ fn the_name_and_lifetime_can_be_chosen() {
 }
 
 #[test]
+fn a_strict_umask_does_not_lock_the_account_out() {
+    let dir = Dir::new();
+    let line = format!(
+        "umask 0777; exec {:?} ca init --directory a/b",
+        crate::signer_path()
+    );
+    let output = Command::new("sh")
+        .args(["-c", &line])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    answer(&output).ok();
+    let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().mode() & 0o7777;
+    assert_eq!([mode("a"), mode("a/b")], [0o755, 0o755]);
+    assert_eq!([mode("a/b/ca.key"), mode("a/b/ca.crt")], [0o400, 0o444]);
+}
+
+#[test]
 fn never_overwrites_either_file() {
     for name in ["ca.key", "ca.crt"] {
         let dir = Dir::new();
