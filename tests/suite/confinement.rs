@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// The example of the same name, which `cargo test` builds beside the tests.
-fn example() -> PathBuf {
+pub(crate) fn example() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();

@@ -25,6 +25,7 @@ mod requests;
 mod second_look;
 mod setup;
 mod static_build;
+mod surroundings;
 mod used_by;
 
 /// The executable under test: the static release build, where `make test` names it.

@@ -30,4 +30,8 @@ elif [ -S "$dir/log" ]; then
     mount --bind "$dir/log" /dev/shm/dev/log
     mount --rbind /dev/shm/dev /dev
 fi
-"$@"
+code=0
+"$@" || code=$?
+# The namespace, and journald with it, ends with this script: let it write what it was sent.
+[ "$journald" = no ] || journalctl --sync 2>/dev/null || sleep 1
+exit "$code"
