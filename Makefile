@@ -28,6 +28,12 @@ test: ## run all tests against real sshd, etcd and openssl
 	$(STATIC)
 	cargo test --locked
 
+.PHONY: test-interop
+test-interop: ## get-peers against etcd 3.5 (PyPI), and 3.6 and 3.7 (built with Go)
+	@$(INSTALL) $(TOOLS)
+	$(STATIC)
+	@tests/interop.sh
+
 .PHONY: lint
 lint: ## formatting, clippy on all targets, shellcheck on every script
 	@$(INSTALL) cc shellcheck
