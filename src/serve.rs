@@ -97,8 +97,9 @@ fn sign(
     )?;
     let grant = judge(name, &received, record)?;
     // Only now, with nothing of the client's left to judge, is the key read.
-    let key = key_file.read(&ca)?;
-    let certificate = certify(&grant, &ca, &key, config.validity, clock(), record)?;
+    let certificate = key_file.with_key(&ca, |key| {
+        certify(&grant, &ca, key, config.validity, clock(), record)
+    })?;
     Ok(certificate.pem())
 }
 
