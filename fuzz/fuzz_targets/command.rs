@@ -22,11 +22,15 @@ fuzz_target!(|command: &[u8]| {
     let allowed = CONTRACT.is_match(command) && command.len() <= 63;
     match Request::parse(Some(command)) {
         Ok(request) => {
-            assert!(allowed, "{command:?} is taken for {request:?}");
+            assert!(
+                allowed,
+                "{} is taken for {request:?}",
+                command.escape_ascii()
+            );
             assert_eq!(request.as_str().as_bytes(), command);
         }
         Err(refusal) => {
-            assert!(!allowed, "{command:?}: {refusal}");
+            assert!(!allowed, "{}: {refusal}", command.escape_ascii());
             check_message(&refusal.to_string());
         }
     }

@@ -30,17 +30,23 @@ pub struct Node {
     pub inside: Vec<Node>,
 }
 
-/// Takes bytes that are elements, one behind the other.
+/// Takes bytes that are elements, one behind the other. Strings that wrap elements are opened.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Vec<Node>> {
-    parse_at(bytes, 0)
+    parse_at(bytes, 0, true)
 }
 
-fn parse_at(mut bytes: &[u8], depth: usize) -> Option<Vec<Node>> {
+/// The same, with strings left as they are: what they hold need not be DER.
+#[must_use]
+pub fn frames(bytes: &[u8]) -> Option<Vec<Node>> {
+    parse_at(bytes, 0, false)
+}
+
+fn parse_at(mut bytes: &[u8], depth: usize, open: bool) -> Option<Vec<Node>> {
     let mut nodes = Vec::new();
     while let Some((tag, rest)) = bytes.split_first() {
         let (contents, rest) = split(rest)?;
-        nodes.push(node(*tag, contents, depth));
+        nodes.push(node(*tag, contents, depth, open));
         bytes = rest;
     }
     Some(nodes)
@@ -63,17 +69,17 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(len)
 }
 
-fn node(tag: u8, contents: &[u8], depth: usize) -> Node {
+fn node(tag: u8, contents: &[u8], depth: usize, open: bool) -> Node {
     // BIT STRING and OCTET STRING may wrap one element more.
     let prefix = match (tag, contents) {
-        (0x03, [0, 0x30, ..]) => 1,
-        (0x04, [0x30 | 0x03 | 0x04, ..]) => 0,
+        (0x03, [0, 0x30, ..]) if open => 1,
+        (0x04, [0x30 | 0x03 | 0x04, ..]) if open => 0,
         (tag, _) if tag & 0x20 != 0 => 0,
         _ => contents.len(),
     };
     let (bytes, rest) = contents.split_at(prefix);
     let inside = (depth < MAX_DEPTH)
-        .then(|| parse_at(rest, depth + 1))
+        .then(|| parse_at(rest, depth + 1, open))
         .flatten();
     let (bytes, inside) = match inside {
         Some(inside) => (bytes, inside),
