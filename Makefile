@@ -3,8 +3,19 @@
 HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
 BINARY := target/$(HOST)/release/etcd-signer
 
+# The same bytes from whatever folder they are built in: no path of this machine gets in.
+REMAP := --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
+
+# cargo auditable embeds the list of dependencies in the executable. AUDITABLE=no does without.
+AUDITABLE := yes
+ifeq ($(AUDITABLE),yes)
+CARGO := "$$(tests/tools/cargo-tool.sh cargo-auditable)" auditable
+else
+CARGO := cargo
+endif
+
 # Without an explicit target, the flag would reach procedural macros, which cannot be static.
-STATIC := RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(HOST)
+STATIC := RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" $(CARGO) build --release --locked --target $(HOST)
 
 INSTALL := tests/tools/install.sh
 TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount
@@ -38,8 +49,24 @@ test-interop: ## get-peers against etcd 3.5 (PyPI), and 3.6 and 3.7 (built with 
 lint: ## formatting, clippy on all targets, shellcheck on every script
 	@$(INSTALL) cc shellcheck
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	shellcheck $$(git ls-files '*.sh' .ci/run)
+
+.PHONY: deny
+deny: ## licences, bans, duplicates, sources and advisories of all dependencies
+	@$(INSTALL) cc git
+	@tests/deny.sh
+
+.PHONY: reproducible
+reproducible: ## two builds from two folders, compared byte for byte, and the list of dependencies inside
+	@$(INSTALL) cc git jq
+	@tests/reproducible.sh
+
+.PHONY: fuzz
+fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
+	@$(INSTALL) c++
+	@fuzz/run.sh
 
 .PHONY: help
 help: ## this list

@@ -8,6 +8,7 @@ set -euo pipefail
 known() {
     cat <<'E2'
 cc gcc compiling ring, the cryptography library
+c++ g++ compiling libFuzzer
 make make running the targets
 ssh openssh-client the client that masters use
 ssh-keygen openssh-client making keys for the tests' own sshd
