@@ -4,10 +4,13 @@
 //! the request.
 
 use crate::error::Exit;
+use crate::verify::Certificate;
 use ring::digest::{SHA256, digest};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
@@ -64,6 +67,8 @@ pub struct Record {
     pub serial: Option<String>,
     /// The end of its validity, RFC 3339.
     pub not_after: Option<String>,
+    /// Which layers of confinement hold.
+    pub confinement: Option<&'static str>,
     /// What the operator should know besides.
     pub remark: Option<&'static str>,
 }
@@ -72,6 +77,14 @@ impl Record {
     /// Keeps the fingerprint of the key that a request is for.
     pub fn set_public_key(&mut self, spki: &[u8]) {
         self.public_key = Some(hex(digest(&SHA256, spki).as_ref()));
+    }
+
+    /// Keeps what names a certificate that was issued, and when it ends.
+    pub fn set_certificate(&mut self, certificate: &Certificate) {
+        self.serial = Some(hex(certificate.serial()));
+        self.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
+            .ok()
+            .and_then(|end| end.format(&Rfc3339).ok());
     }
 }
 
@@ -139,6 +152,7 @@ impl Log {
                 serial = record.serial,
                 public_key_sha256 = record.public_key,
                 not_after = record.not_after,
+                confinement = record.confinement,
                 remark = record.remark,
                 exit_code = exit.code(),
                 "{request}: {outcome}{}{}",

@@ -3,7 +3,10 @@
 //! Private-key bytes are handled here and nowhere else.
 
 use crate::exact;
-use crate::key::{KeyRefusal, KeyType, PublicKey, describe};
+use crate::key::{
+    EC_PUBLIC_KEY, ED25519, KeyRefusal, KeyType, PRIME256V1, PublicKey, RSA_ENCRYPTION, SECP384R1,
+    describe,
+};
 use crate::trusted::{FileError, Protection, TrustedFile};
 use der::Decode as _;
 use der::asn1::OctetStringRef;
@@ -15,7 +18,7 @@ use ring::signature::{
 };
 use sec1::EcPrivateKey;
 use std::path::Path;
-use x509_parser::asn1_rs::{FromDer as _, Oid};
+use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use zeroize::Zeroizing;
@@ -165,6 +168,8 @@ impl CaCertificate {
         if now > validity.not_after.timestamp() {
             return Err(CertificateCause::Expired(validity.not_after.to_string()));
         }
+        let spki =
+            exact::single(certificate.public_key().raw).map_err(|_| CertificateCause::Malformed)?;
         let key_identifier = certificate
             .extensions()
             .iter()
@@ -175,7 +180,7 @@ impl CaCertificate {
         Ok(Self {
             der: der.to_vec(),
             subject: certificate.subject().as_raw().to_vec(),
-            public_key: PublicKey::from_spki(certificate.public_key().raw)?,
+            public_key: PublicKey::from_spki(&spki)?,
             key_identifier,
             not_after: validity.not_after.timestamp(),
         })
@@ -355,20 +360,9 @@ fn from_pkcs8(der: &[u8], public_key: &PublicKey) -> Result<CaKey, KeyCause> {
         RSA_ENCRYPTION => from_pkcs1(key, public_key),
         EC_PUBLIC_KEY => from_sec1(key, curve, public_key),
         ED25519 => from_seed(key, public_key),
-        other => Err(KeyCause::Kind(describe(&Oid::new(other.into())))),
+        other => Err(KeyCause::Kind(describe(other))),
     }
 }
-
-/// 1.2.840.113549.1.1.1, as its contents octets.
-const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-/// 1.2.840.10045.2.1
-const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-/// 1.2.840.10045.3.1.7
-const PRIME256V1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-/// 1.3.132.0.34
-const SECP384R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
-/// 1.3.101.112
-const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
 /// SEC1 (RFC 5915), or what PKCS#8 wraps of it. The curve may be named outside, inside, or
 /// not at all; then it is the certificate's.
@@ -382,7 +376,7 @@ fn from_sec1(
     let key_type = match curve.as_ref().map(der::asn1::ObjectIdentifier::as_bytes) {
         Some(PRIME256V1) => KeyType::P256,
         Some(SECP384R1) => KeyType::P384,
-        Some(other) => return Err(KeyCause::Kind(describe(&Oid::new(other.into())))),
+        Some(other) => return Err(KeyCause::Kind(describe(other))),
         None => public_key.key_type(),
     };
     if key_type != public_key.key_type() {

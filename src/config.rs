@@ -1,8 +1,8 @@
 //! The settings: `/etc/etcd-signer/config.toml`, every key with a default, limits only downward.
 
+use crate::endpoint::Endpoint;
 use crate::escape::escape;
 use crate::trusted::{FileError, Protection, TrustedFile};
-use http::Uri;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,10 +26,12 @@ pub struct Config {
     pub input_limit: usize,
     /// How long standard input may take to arrive: 1 to 10 seconds.
     pub input_timeout: Duration,
-    /// The etcd endpoints that are asked for the member list: one to nine https URLs.
-    pub etcd_endpoints: Vec<Uri>,
+    /// The etcd endpoints that are asked for the member list: one to nine.
+    pub etcd_endpoints: Vec<Endpoint>,
     /// How long asking them may take in all: 1 to 5 seconds.
     pub etcd_timeout: Duration,
+    /// Whether to serve on a kernel that takes no seccomp filter.
+    pub allow_without_seccomp: bool,
 }
 
 /// Which settings file is meant.
@@ -79,6 +81,7 @@ struct Raw {
     input_timeout: Option<String>,
     etcd_endpoints: Option<Vec<String>>,
     etcd_timeout: Option<String>,
+    allow_without_seccomp: Option<bool>,
 }
 
 impl Default for Config {
@@ -89,8 +92,9 @@ impl Default for Config {
             validity: MAX_VALIDITY,
             input_limit: MAX_INPUT,
             input_timeout: MAX_INPUT_TIMEOUT,
-            etcd_endpoints: vec![Uri::from_static("https://127.0.0.1:2379")],
+            etcd_endpoints: vec![Endpoint::LOCAL],
             etcd_timeout: MAX_ETCD_TIMEOUT,
+            allow_without_seccomp: false,
         }
     }
 }
@@ -181,8 +185,13 @@ impl Config {
             )?,
             etcd_endpoints: match raw.etcd_endpoints {
                 None => default.etcd_endpoints,
-                Some(urls) => endpoints(&urls)
-                    .ok_or_else(|| bad("etcd_endpoints", "one to nine https URLs with a host"))?,
+                Some(urls) => endpoints(&urls).ok_or_else(|| {
+                    bad(
+                        "etcd_endpoints",
+                        "one to nine URLs like \"https://10.0.0.1:2379\": an IP address \
+                         or localhost (no other name is looked up), and the port",
+                    )
+                })?,
             },
             etcd_timeout: period(
                 "etcd_timeout",
@@ -190,6 +199,9 @@ impl Config {
                 r#""1s" to "5s""#,
                 (MIN_TIMEOUT, MAX_ETCD_TIMEOUT),
             )?,
+            allow_without_seccomp: raw
+                .allow_without_seccomp
+                .unwrap_or(default.allow_without_seccomp),
         })
     }
 }
@@ -210,21 +222,11 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn endpoints(urls: &[String]) -> Option<Vec<Uri>> {
+fn endpoints(urls: &[String]) -> Option<Vec<Endpoint>> {
     if urls.is_empty() || urls.len() > MAX_ENDPOINTS {
         return None;
     }
-    urls.iter()
-        .map(|url| {
-            let uri: Uri = url.parse().ok()?;
-            let plain = uri.scheme_str() == Some("https")
-                && uri.host().is_some_and(|host| !host.is_empty())
-                && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
-                && matches!(uri.path(), "" | "/")
-                && uri.query().is_none();
-            plain.then_some(uri)
-        })
-        .collect()
+    urls.iter().map(|url| Endpoint::parse(url)).collect()
 }
 
 #[cfg(test)]
@@ -252,6 +254,7 @@ mod tests {
             input_timeout = "1s"
             etcd_endpoints = ["https://10.0.0.1:2379", "https://[::1]:2379/"]
             etcd_timeout = "4s"
+            allow_without_seccomp = true
             "#,
         )
         .unwrap();
@@ -262,6 +265,7 @@ mod tests {
         assert_eq!(config.input_timeout, Duration::from_secs(1));
         assert_eq!(config.etcd_endpoints.len(), 2);
         assert_eq!(config.etcd_timeout, Duration::from_secs(4));
+        assert!(config.allow_without_seccomp);
     }
 
     #[test]
@@ -292,8 +296,11 @@ mod tests {
             "etcd_endpoints = []",
             r#"etcd_endpoints = ["http://127.0.0.1:2379"]"#,
             r#"etcd_endpoints = ["https://a/b"]"#,
-            r#"etcd_endpoints = ["https://u@a"]"#,
-            r#"etcd_endpoints = ["a","a","a","a","a","a","a","a","a","a"]"#,
+            r#"etcd_endpoints = ["https://etcd-1:2379"]"#,
+            &format!(
+                "etcd_endpoints = [{}]",
+                r#""https://10.0.0.1:1","#.repeat(10)
+            ),
         ] {
             let key = bad.split(' ').next().unwrap();
             let error = parse(bad).unwrap_err();

@@ -3,13 +3,13 @@
 //! What a request asks for besides its key and common name is never read: attributes and
 //! requested extensions are only part of what the signature covers.
 
-use crate::exact::{self, BIT_STRING, Element, INTEGER, NotExact, SEQUENCE};
+use crate::exact::{
+    self, BIT_STRING, Element, INTEGER, NotExact, OBJECT_IDENTIFIER, SEQUENCE, SET,
+};
 use crate::key::{KeyRefusal, PublicKey, SignatureRefusal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::UnparsedPublicKey;
-use x509_parser::asn1_rs::{FromDer as _, Tag};
-use x509_parser::x509::{AlgorithmIdentifier, X509Name};
 
 /// A PKCS#10 request (RFC 2986) whose sender has shown to hold the private key.
 ///
@@ -128,11 +128,15 @@ impl Csr {
 
     fn from_der(der: &[u8]) -> Result<Self, Cause> {
         let request = exact::single(der)?;
-        let parts = sequence(request, "it is not a SEQUENCE")?;
+        let parts = request
+            .inside(SEQUENCE)
+            .ok_or(Cause::Structure("it is not a SEQUENCE"))?;
         let [info, algorithm, signature] = parts.as_slice() else {
             return Err(Cause::Structure("it does not have three parts"));
         };
-        let fields = sequence(*info, "its first part is not a SEQUENCE")?;
+        let fields = info
+            .inside(SEQUENCE)
+            .ok_or(Cause::Structure("its first part is not a SEQUENCE"))?;
         // RFC 2986, section 4.1 makes the attributes mandatory. Some makers leave them out
         // when there are none, and since they are not read, nothing depends on them.
         let (version, subject, spki) = match fields.as_slice() {
@@ -152,10 +156,10 @@ impl Csr {
         if version.contents != [0] {
             return Err(Cause::Version);
         }
-        let public_key = PublicKey::from_spki(spki.encoding)?;
+        let public_key = PublicKey::from_spki(spki)?;
         verify(&public_key, info.encoding, algorithm, signature)?;
         Ok(Self {
-            common_name: common_name(subject.encoding)?,
+            common_name: common_name(subject)?,
             public_key,
         })
     }
@@ -163,13 +167,6 @@ impl Csr {
 
 /// The identifier octet of `attributes [0]`.
 const ATTRIBUTES: u8 = 0xa0;
-
-fn sequence<'a>(element: Element<'a>, otherwise: &'static str) -> Result<Vec<Element<'a>>, Cause> {
-    if element.tag != SEQUENCE {
-        return Err(Cause::Structure(otherwise));
-    }
-    Ok(exact::elements(element.contents)?)
-}
 
 fn decode_base64(input: &[u8]) -> Result<Vec<u8>, Cause> {
     const PEM_START: &[u8] = b"-----BEGIN ";
@@ -236,12 +233,12 @@ fn verify(
     algorithm: &Element<'_>,
     signature: &Element<'_>,
 ) -> Result<(), Cause> {
-    let (_, algorithm) = AlgorithmIdentifier::from_der(algorithm.encoding)
-        .map_err(|_| Cause::Structure("its signature algorithm cannot be read"))?;
+    let algorithm = exact::algorithm(algorithm)
+        .ok_or(Cause::Structure("its signature algorithm cannot be read"))?;
     let verification = key.key_type().verification(&algorithm)?;
-    let [0, signature @ ..] = signature.contents_of(BIT_STRING)? else {
+    let Some([0, signature @ ..]) = signature.contents_of(BIT_STRING) else {
         return Err(Cause::Structure(
-            "its signature does not end on a whole byte",
+            "its signature is not a BIT STRING of whole bytes",
         ));
     };
     UnparsedPublicKey::new(verification, key.subject_public_key())
@@ -255,32 +252,35 @@ fn verify(
         })
 }
 
-impl<'a> Element<'a> {
-    fn contents_of(&self, tag: u8) -> Result<&'a [u8], Cause> {
-        if self.tag == tag {
-            Ok(self.contents)
-        } else {
-            Err(Cause::Structure("its signature is not a BIT STRING"))
+/// The value of the one common name, among all relative distinguished names (RFC 5280,
+/// section 4.1.2.4).
+fn common_name(subject: &Element<'_>) -> Result<Vec<u8>, Cause> {
+    const NO_NAME: Cause = Cause::Structure("its subject is not a distinguished name");
+    /// 2.5.4.3, as its contents octets.
+    const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+    let mut values = Vec::new();
+    for relative_name in subject.inside(SEQUENCE).ok_or(NO_NAME)? {
+        for attribute in relative_name.inside(SET).ok_or(NO_NAME)? {
+            let parts = attribute.inside(SEQUENCE).ok_or(NO_NAME)?;
+            let [attribute_type, value] = parts.as_slice() else {
+                return Err(NO_NAME);
+            };
+            let attribute_type = attribute_type.contents_of(OBJECT_IDENTIFIER);
+            if attribute_type.ok_or(NO_NAME)? == COMMON_NAME {
+                values.push(*value);
+            }
         }
     }
-}
-
-fn common_name(subject: &[u8]) -> Result<Vec<u8>, Cause> {
-    let (_, subject) = X509Name::from_der(subject)
-        .map_err(|_| Cause::Structure("its subject is not a distinguished name"))?;
-    let names: Vec<_> = subject.iter_common_name().collect();
-    let [name] = names.as_slice() else {
-        return Err(match names.len() {
+    let [value] = values.as_slice() else {
+        return Err(match values.len() {
             0 => Cause::NoCommonName,
             several => Cause::SeveralCommonNames(several),
         });
     };
-    let value = name.attr_value();
-    // In these types, a name of ASCII letters has the bytes that it has in UTF-8.
-    match value.tag() {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::T61String => {
-            Ok(value.data.to_vec())
-        }
+    // UTF8String, PrintableString, TeletexString, IA5String: in these, a name of ASCII
+    // letters has the bytes that it has in UTF-8.
+    match value.tag {
+        0x0c | 0x13 | 0x14 | 0x16 => Ok(value.contents.to_vec()),
         _ => Err(Cause::CommonNameType),
     }
 }

@@ -6,9 +6,11 @@ use crate::csr;
 use crate::input::InputError;
 use crate::issue::IssueError;
 use crate::output::OutputError;
+use crate::peers;
 use crate::policy::WrongName;
 use crate::profile::ProfileError;
 use crate::request;
+use crate::sandbox::SandboxError;
 use crate::trusted::FileError;
 use crate::verify::Rejected;
 
@@ -63,6 +65,9 @@ pub enum Error {
     /// The CA's certificate or key.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// The confinement.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// Standard input.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -85,8 +90,8 @@ pub enum Error {
     #[error(transparent)]
     Output(#[from] OutputError),
     /// `get-peers` has no answer to give.
-    #[error("peers unknown: get-peers is not available in this version: ask etcdctl member list")]
-    Peers,
+    #[error(transparent)]
+    Peers(#[from] peers::Error),
 }
 
 impl Error {
@@ -100,9 +105,9 @@ impl Error {
             Self::Config(ConfigError::File(file)) | Self::Ca(CaError::File(file)) => {
                 file_exit(file)
             }
-            Self::Config(_) | Self::Ca(_) => Exit::Config,
+            Self::Config(_) | Self::Ca(_) | Self::Sandbox(_) => Exit::Config,
             Self::Profile(_) | Self::Issue(_) | Self::Verify(_) => Exit::Software,
-            Self::Peers => Exit::Unavailable,
+            Self::Peers(_) => Exit::Unavailable,
         }
     }
 }

@@ -16,7 +16,11 @@ pub const BIT_STRING: u8 = 0x03;
 /// The identifier octet of a SEQUENCE.
 pub const SEQUENCE: u8 = 0x30;
 /// The identifier octet of a SET.
-const SET: u8 = 0x31;
+pub const SET: u8 = 0x31;
+/// The identifier octet of a NULL.
+pub const NULL: u8 = 0x05;
+/// The identifier octet of an OBJECT IDENTIFIER.
+pub const OBJECT_IDENTIFIER: u8 = 0x06;
 
 /// Why bytes are not exact DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +120,46 @@ fn split_first(input: &[u8]) -> Result<(Element<'_>, &[u8]), NotExact> {
         },
         rest,
     ))
+}
+
+impl<'a> Element<'a> {
+    /// The elements inside, if this one is of that type.
+    #[must_use]
+    pub fn inside(&self, tag: u8) -> Option<Vec<Element<'a>>> {
+        (self.tag == tag)
+            .then(|| elements(self.contents).ok())
+            .flatten()
+    }
+
+    /// The contents octets, if this one is of that type.
+    #[must_use]
+    pub fn contents_of(&self, tag: u8) -> Option<&'a [u8]> {
+        (self.tag == tag).then_some(self.contents)
+    }
+}
+
+/// An AlgorithmIdentifier (RFC 5280, section 4.1.1.2).
+#[derive(Clone, Copy, Debug)]
+pub struct Algorithm<'a> {
+    /// The contents octets of its OBJECT IDENTIFIER.
+    pub oid: &'a [u8],
+    /// Its parameters, whatever they are.
+    pub parameters: Option<Element<'a>>,
+}
+
+/// Takes an element that is an AlgorithmIdentifier.
+#[must_use]
+pub fn algorithm<'a>(element: &Element<'a>) -> Option<Algorithm<'a>> {
+    let parts = element.inside(SEQUENCE)?;
+    let (oid, parameters) = match parts.as_slice() {
+        [oid] => (oid, None),
+        [oid, parameters] => (oid, Some(*parameters)),
+        _ => return None,
+    };
+    Some(Algorithm {
+        oid: oid.contents_of(OBJECT_IDENTIFIER)?,
+        parameters,
+    })
 }
 
 /// The magnitude of a positive INTEGER's contents octets, without its sign byte.

@@ -1,17 +1,13 @@
 //! Public keys: the ones that etcd and the kube-apiserver accept, and that can be verified here.
 
 use crate::escape::escape;
-use crate::exact::{self, INTEGER, SEQUENCE};
+use crate::exact::{
+    self, Algorithm, BIT_STRING, Element, INTEGER, NULL, OBJECT_IDENTIFIER, SEQUENCE,
+};
 use ring::agreement::{self, ECDH_P256, ECDH_P384};
 use ring::rand::SystemRandom;
 use ring::signature::{self, VerificationAlgorithm};
-use x509_parser::asn1_rs::{Any, FromDer as _, Oid, Tag, oid};
-use x509_parser::oid_registry::{
-    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
-    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
-    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519,
-};
-use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+use x509_parser::asn1_rs::{Oid, oid};
 
 /// The kinds of key that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,19 +86,20 @@ const fn y_of(first: u8, middle: u8, last: u8) -> [u8; 32] {
 }
 
 impl PublicKey {
-    /// Takes the DER of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) whose frame
-    /// has been found exact.
+    /// Takes a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) that has been found exact.
     ///
     /// # Errors
     /// [`KeyRefusal`], with the first rule that it breaks.
-    pub fn from_spki(spki: &[u8]) -> Result<Self, KeyRefusal> {
-        let (_, info) = SubjectPublicKeyInfo::from_der(spki)
-            .map_err(|_| KeyRefusal::Malformed("no SubjectPublicKeyInfo"))?;
-        let key = info.subject_public_key.data.as_ref();
-        if info.subject_public_key.unused_bits != 0 {
-            return Err(KeyRefusal::Malformed("it does not end on a whole byte"));
-        }
-        let key_type = key_type(&info.algorithm)?;
+    pub fn from_spki(spki: &Element<'_>) -> Result<Self, KeyRefusal> {
+        const MALFORMED: KeyRefusal = KeyRefusal::Malformed("no SubjectPublicKeyInfo");
+        let parts = spki.inside(SEQUENCE).ok_or(MALFORMED)?;
+        let [algorithm, key] = parts.as_slice() else {
+            return Err(MALFORMED);
+        };
+        let Some([0, key @ ..]) = key.contents_of(BIT_STRING) else {
+            return Err(MALFORMED);
+        };
+        let key_type = key_type(&exact::algorithm(algorithm).ok_or(MALFORMED)?)?;
         match key_type {
             KeyType::Rsa => check_rsa(key)?,
             KeyType::P256 => check_point(key, 65)?,
@@ -112,7 +109,7 @@ impl PublicKey {
         Ok(Self {
             key_type,
             subject_public_key: key.to_vec(),
-            spki: spki.to_vec(),
+            spki: spki.encoding.to_vec(),
         })
     }
 
@@ -160,49 +157,39 @@ impl KeyType {
     /// What the algorithm is, in words, where it is not.
     pub fn verification(
         self,
-        algorithm: &AlgorithmIdentifier<'_>,
+        algorithm: &Algorithm<'_>,
     ) -> Result<&'static dyn VerificationAlgorithm, SignatureRefusal> {
-        let oid = &algorithm.algorithm;
-        let (family, found): (_, &'static dyn VerificationAlgorithm) =
-            if *oid == OID_PKCS1_SHA256WITHRSA {
-                (Family::Rsa, &signature::RSA_PKCS1_2048_8192_SHA256)
-            } else if *oid == OID_PKCS1_SHA384WITHRSA {
-                (Family::Rsa, &signature::RSA_PKCS1_2048_8192_SHA384)
-            } else if *oid == OID_PKCS1_SHA512WITHRSA {
-                (Family::Rsa, &signature::RSA_PKCS1_2048_8192_SHA512)
-            } else if *oid == OID_SIG_ECDSA_WITH_SHA256 {
-                match self {
-                    Self::P384 => (Family::Ecdsa, &signature::ECDSA_P384_SHA256_ASN1),
-                    _ => (Family::Ecdsa, &signature::ECDSA_P256_SHA256_ASN1),
-                }
-            } else if *oid == OID_SIG_ECDSA_WITH_SHA384 {
-                match self {
-                    Self::P384 => (Family::Ecdsa, &signature::ECDSA_P384_SHA384_ASN1),
-                    _ => (Family::Ecdsa, &signature::ECDSA_P256_SHA384_ASN1),
-                }
-            } else if *oid == OID_SIG_ED25519 {
-                (Family::Ed25519, &signature::ED25519)
-            } else {
-                return Err(SignatureRefusal::Algorithm(describe(oid)));
-            };
+        use Family::{Ecdsa, Ed25519, Rsa};
+        type Found = (Family, &'static dyn VerificationAlgorithm);
+        let (family, found): Found = match (algorithm.oid, self) {
+            (SHA256_WITH_RSA, _) => (Rsa, &signature::RSA_PKCS1_2048_8192_SHA256),
+            (SHA384_WITH_RSA, _) => (Rsa, &signature::RSA_PKCS1_2048_8192_SHA384),
+            (SHA512_WITH_RSA, _) => (Rsa, &signature::RSA_PKCS1_2048_8192_SHA512),
+            (ECDSA_WITH_SHA256, Self::P384) => (Ecdsa, &signature::ECDSA_P384_SHA256_ASN1),
+            (ECDSA_WITH_SHA256, _) => (Ecdsa, &signature::ECDSA_P256_SHA256_ASN1),
+            (ECDSA_WITH_SHA384, Self::P384) => (Ecdsa, &signature::ECDSA_P384_SHA384_ASN1),
+            (ECDSA_WITH_SHA384, _) => (Ecdsa, &signature::ECDSA_P256_SHA384_ASN1),
+            (ED25519, _) => (Ed25519, &signature::ED25519),
+            (other, _) => return Err(SignatureRefusal::Algorithm(describe(other))),
+        };
         // RFC 4055, section 5: NULL or absent with RSA. RFC 5758, section 3.2 and RFC 8410,
         // section 3: absent with the others.
         let parameters_fit = match (&algorithm.parameters, family) {
             (None, _) => true,
-            (Some(any), Family::Rsa) => is_null(any),
-            (Some(_), Family::Ecdsa | Family::Ed25519) => false,
+            (Some(parameters), Rsa) => parameters.contents_of(NULL) == Some(&[]),
+            (Some(_), Ecdsa | Ed25519) => false,
         };
         if !parameters_fit {
             return Err(SignatureRefusal::Parameters);
         }
         let own = match self {
-            Self::Rsa => Family::Rsa,
-            Self::P256 | Self::P384 => Family::Ecdsa,
-            Self::Ed25519 => Family::Ed25519,
+            Self::Rsa => Rsa,
+            Self::P256 | Self::P384 => Ecdsa,
+            Self::Ed25519 => Ed25519,
         };
         if family != own {
             return Err(SignatureRefusal::Family {
-                signature: describe(oid),
+                signature: describe(algorithm.oid),
                 key: self.as_str(),
             });
         }
@@ -250,52 +237,60 @@ enum Family {
     Ed25519,
 }
 
-fn key_type(algorithm: &AlgorithmIdentifier<'_>) -> Result<KeyType, KeyRefusal> {
-    let oid = &algorithm.algorithm;
+/// rsaEncryption (RFC 3279, section 2.3.1), as an OBJECT IDENTIFIER's contents octets.
+pub const RSA_ENCRYPTION: &[u8] = &oid!(raw 1.2.840.113549.1.1.1);
+const SHA256_WITH_RSA: &[u8] = &oid!(raw 1.2.840.113549.1.1.11);
+const SHA384_WITH_RSA: &[u8] = &oid!(raw 1.2.840.113549.1.1.12);
+const SHA512_WITH_RSA: &[u8] = &oid!(raw 1.2.840.113549.1.1.13);
+/// id-ecPublicKey (RFC 5480, section 2.1.1), likewise.
+pub const EC_PUBLIC_KEY: &[u8] = &oid!(raw 1.2.840.10045.2.1);
+const ECDSA_WITH_SHA256: &[u8] = &oid!(raw 1.2.840.10045.4.3.2);
+const ECDSA_WITH_SHA384: &[u8] = &oid!(raw 1.2.840.10045.4.3.3);
+/// The curve P-256 (RFC 5480, section 2.1.1.1), likewise.
+pub const PRIME256V1: &[u8] = &oid!(raw 1.2.840.10045.3.1.7);
+/// The curve P-384 (RFC 5480, section 2.1.1.1), likewise.
+pub const SECP384R1: &[u8] = &oid!(raw 1.3.132.0.34);
+/// id-Ed25519, of keys and of signatures (RFC 8410, section 3), likewise.
+pub const ED25519: &[u8] = &oid!(raw 1.3.101.112);
+
+fn key_type(algorithm: &Algorithm<'_>) -> Result<KeyType, KeyRefusal> {
     let parameters = algorithm.parameters.as_ref();
-    if *oid == OID_PKCS1_RSAENCRYPTION {
+    match algorithm.oid {
         // RFC 3279, section 2.3.1. Go refuses a certificate without the NULL.
-        return match parameters {
-            Some(any) if is_null(any) => Ok(KeyType::Rsa),
+        RSA_ENCRYPTION => match parameters.and_then(|any| any.contents_of(NULL)) {
+            Some([]) => Ok(KeyType::Rsa),
             _ => Err(KeyRefusal::Malformed("RSA parameters that are not NULL")),
-        };
-    }
-    if *oid == OID_SIG_ED25519 {
-        return match parameters {
+        },
+        ED25519 => match parameters {
             None => Ok(KeyType::Ed25519),
             Some(_) => Err(KeyRefusal::Malformed("Ed25519 with parameters")),
-        };
+        },
+        EC_PUBLIC_KEY => match parameters.and_then(|any| any.contents_of(OBJECT_IDENTIFIER)) {
+            Some(PRIME256V1) => Ok(KeyType::P256),
+            Some(SECP384R1) => Ok(KeyType::P384),
+            Some(curve) => Err(KeyRefusal::Kind(describe(curve))),
+            None => Err(KeyRefusal::Kind(
+                "ECDSA on a curve without a name".to_owned(),
+            )),
+        },
+        other => Err(KeyRefusal::Kind(describe(other))),
     }
-    if *oid != OID_KEY_TYPE_EC_PUBLIC_KEY {
-        return Err(KeyRefusal::Kind(describe(oid)));
-    }
-    let curve = parameters
-        .and_then(|any| any.as_oid().ok())
-        .ok_or_else(|| KeyRefusal::Kind("on a curve without a name".to_owned()))?;
-    if curve == OID_EC_P256 {
-        Ok(KeyType::P256)
-    } else if curve == OID_NIST_EC_P384 {
-        Ok(KeyType::P384)
-    } else {
-        Err(KeyRefusal::Kind(describe(&curve)))
-    }
-}
-
-fn is_null(any: &Any<'_>) -> bool {
-    any.tag() == Tag::Null && any.data.is_empty()
 }
 
 fn check_rsa(key: &[u8]) -> Result<(), KeyRefusal> {
     const MALFORMED: KeyRefusal = KeyRefusal::Malformed("no RSAPublicKey");
-    let sequence = exact::single(key).map_err(|_| MALFORMED)?;
-    let parts = exact::elements(sequence.contents).map_err(|_| MALFORMED)?;
+    let parts = exact::single(key)
+        .ok()
+        .and_then(|key| key.inside(SEQUENCE))
+        .ok_or(MALFORMED)?;
     let [modulus, exponent] = parts.as_slice() else {
         return Err(MALFORMED);
     };
-    if sequence.tag != SEQUENCE || modulus.tag != INTEGER || exponent.tag != INTEGER {
+    let modulus = modulus.contents_of(INTEGER).and_then(exact::positive);
+    let exponent = exponent.contents_of(INTEGER).and_then(exact::positive);
+    let (Some(modulus), Some(exponent)) = (modulus, exponent) else {
         return Err(MALFORMED);
-    }
-    let modulus = exact::positive(modulus.contents).ok_or(MALFORMED)?;
+    };
     let unused = modulus.first().map_or(0, |byte| byte.leading_zeros());
     let bits = modulus
         .len()
@@ -304,7 +299,7 @@ fn check_rsa(key: &[u8]) -> Result<(), KeyRefusal> {
     if !(2048..=4096).contains(&bits) {
         return Err(KeyRefusal::RsaBits(bits));
     }
-    if exact::positive(exponent.contents) != Some(&[1, 0, 1]) {
+    if exponent != [1, 0, 1] {
         return Err(KeyRefusal::RsaExponent);
     }
     Ok(())
@@ -333,8 +328,10 @@ fn check_ed25519(key: &[u8]) -> Result<(), KeyRefusal> {
 }
 
 /// Names an algorithm or curve that is refused, so that the person knows what it was.
+///
+/// `oid` is the contents octets of its OBJECT IDENTIFIER.
 #[must_use]
-pub fn describe(oid: &Oid<'_>) -> String {
+pub fn describe(oid: &[u8]) -> String {
     let known = [
         (oid!(1.2.840.113549.1.1.1), "RSA"),
         (oid!(1.2.840.113549.1.1.4), "RSA with MD5"),
@@ -365,7 +362,8 @@ pub fn describe(oid: &Oid<'_>) -> String {
         (oid!(1.3.101.112), "Ed25519"),
         (oid!(1.3.101.113), "Ed448"),
     ];
-    known.iter().find(|(known, _)| known == oid).map_or_else(
+    let oid = Oid::new(oid.into());
+    known.iter().find(|(known, _)| *known == oid).map_or_else(
         || {
             format!(
                 "of the unknown algorithm {}",

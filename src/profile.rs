@@ -67,6 +67,12 @@ pub fn serial() -> Result<[u8; 20], ProfileError> {
     Ok(serial)
 }
 
+/// The common name that the signer has towards etcd. No master's name is like it.
+pub const SIGNER: &str = "etcd-signer";
+
+/// How long the signer's own certificate is valid in all: more than its one call takes.
+pub const SIGNER_VALIDITY: Duration = Duration::from_secs(5 * 60);
+
 /// The parameters of a master's client certificate.
 ///
 /// # Errors
@@ -76,7 +82,24 @@ pub fn client(
     validity: Validity,
     serial: [u8; 20],
 ) -> Result<CertificateParams, ProfileError> {
-    let name = grant.name().as_str();
+    leaf(grant.name().as_str(), validity, serial)
+}
+
+/// The parameters of the signer's own client certificate.
+///
+/// # Errors
+/// [`ProfileError::Encoding`], for a time beyond the year 9999.
+pub fn signer(validity: Validity, serial: [u8; 20]) -> Result<CertificateParams, ProfileError> {
+    leaf(SIGNER, validity, serial)
+}
+
+/// The name stands in the alternative names too: etcd takes a certificate without any on its
+/// peer port, where client and peer CA are one.
+fn leaf(
+    name: &str,
+    validity: Validity,
+    serial: [u8; 20],
+) -> Result<CertificateParams, ProfileError> {
     let mut params = CertificateParams::default();
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     params.not_before = date(validity.not_before)?;
@@ -96,4 +119,15 @@ pub fn client(
 
 fn date(seconds: i64) -> Result<OffsetDateTime, ProfileError> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| ProfileError::Encoding("a time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SIGNER;
+    use crate::name::MasterName;
+
+    #[test]
+    fn no_master_can_have_the_signers_name() {
+        assert!(MasterName::parse(SIGNER.as_bytes()).is_err());
+    }
 }

@@ -6,17 +6,19 @@ use crate::audit::{self, Client, Log, Record};
 use crate::ca::{CaCertificate, CaKeyFile};
 use crate::config::{Config, Source};
 use crate::csr::Csr;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Exit};
 use crate::escape::escape;
+use crate::identity::{Identity, OwnKey};
 use crate::name::MasterName;
+use crate::peers::client_urls;
 use crate::policy::Grant;
-use crate::profile::{self, Validity};
+use crate::profile::{self, SIGNER_VALIDITY, Validity};
 use crate::request::Request;
+use crate::sandbox::{Needs, confine, harden};
 use crate::verify::Certificate;
 use crate::{input, issue, output};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// All that is read of the environment.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +62,15 @@ fn answer(
     settings: &Source,
     record: &mut Record,
 ) -> Result<String, Error> {
+    harden()?;
     let request = Request::parse(environment.original_command)?;
     let config = Config::load(settings)?;
     match request {
-        Request::Peers => Err(Error::Peers),
+        Request::Peers => peers(&config, environment.clock, record),
         Request::Certificate => {
             let ca = CaCertificate::load(&config.ca_certificate, (environment.clock)())?;
+            let layers = confine(Needs::OpenDescriptors, config.allow_without_seccomp)?;
+            record.confinement = Some(layers.as_str());
             Ok(ca.pem())
         }
         Request::Sign(name) => sign(name, &config, environment.clock, record),
@@ -82,6 +87,8 @@ fn sign(
     let ca = CaCertificate::load(&config.ca_certificate, clock())?;
     let key_file = CaKeyFile::open(&config.ca_key)?;
 
+    let layers = confine(Needs::OpenDescriptors, config.allow_without_seccomp)?;
+    record.confinement = Some(layers.as_str());
     let received = input::read_to_end(
         rustix::stdio::stdin(),
         config.input_limit,
@@ -99,14 +106,40 @@ fn sign(
     let der = issue::issue(&params, grant.public_key(), &ca, &key)?;
     let certificate = Certificate::check(der, &grant, &ca, now, config.validity)?;
 
-    record.serial = Some(audit::hex(certificate.serial()));
-    record.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
-        .ok()
-        .and_then(|end| end.format(&Rfc3339).ok());
+    record.set_certificate(&certificate);
     if validity.ends_with_ca {
         record.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
     }
     Ok(certificate.pem())
+}
+
+fn peers(config: &Config, clock: fn() -> i64, record: &mut Record) -> Result<String, Error> {
+    let ca = CaCertificate::load(&config.ca_certificate, clock())?;
+    let key_file = CaKeyFile::open(&config.ca_key)?;
+
+    let ports: Vec<u16> = config.etcd_endpoints.iter().map(Endpoint::port).collect();
+    let layers = confine(Needs::Tcp(&ports), config.allow_without_seccomp)?;
+    record.confinement = Some(layers.as_str());
+    let own_key = OwnKey::generate()?;
+    let der = {
+        // The key is gone before the first byte goes out to a network.
+        let key = key_file.read(&ca)?;
+        let validity = Validity::starting(clock(), SIGNER_VALIDITY, &ca);
+        let params = profile::signer(validity, profile::serial()?)?;
+        issue::issue(&params, own_key.public_key(), &ca, &key)?
+    };
+    let certificate = Certificate::check_signer(der, own_key.public_key(), &ca, clock())?;
+    record.set_public_key(own_key.public_key().spki());
+    record.set_certificate(&certificate);
+
+    let identity = Identity::new(own_key, certificate);
+    let urls = client_urls(
+        &config.etcd_endpoints,
+        ca.der(),
+        &identity,
+        config.etcd_timeout,
+    )?;
+    Ok(urls.iter().map(|url| format!("{url}\n")).collect())
 }
 
 /// 64 random bits. A request without them fails later, where the serial number needs more.

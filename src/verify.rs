@@ -5,7 +5,7 @@
 
 use crate::ca::{CaCertificate, pem_certificate};
 use crate::exact;
-use crate::key::KeyType;
+use crate::key::{KeyType, PublicKey};
 use crate::policy::Grant;
 use std::time::Duration;
 use x509_parser::asn1_rs::{FromDer as _, Oid};
@@ -26,7 +26,7 @@ pub struct Rejected(&'static str);
 
 /// A client certificate that fulfils the contract, and may be sent.
 ///
-/// [`Certificate::check`] is its only constructor.
+/// [`Certificate::check`] and [`Certificate::check_signer`] are its only constructors.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -36,8 +36,8 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Holds a certificate against the contract's table, field by field, and verifies its
-    /// signature with the CA certificate's key.
+    /// Holds a master's certificate against the contract's table, field by field, and verifies
+    /// its signature with the CA certificate's key.
     ///
     /// `now` is in seconds since 1970.
     ///
@@ -50,20 +50,37 @@ impl Certificate {
         now: i64,
         longest: Duration,
     ) -> Result<Self, Rejected> {
-        exact::single(&der).map_err(|_| Rejected("its DER is not exact"))?;
-        let (_, certificate) =
-            X509Certificate::from_der(&der).map_err(|_| Rejected("it cannot be parsed"))?;
-        check_signature(&certificate, ca)?;
-        check_fields(&certificate, grant, ca)?;
-        check_validity(&certificate, ca, now, longest)?;
-        check_extensions(&certificate, grant, ca)?;
-        let serial = certificate.raw_serial().to_vec();
-        let not_after = certificate.validity().not_after.timestamp();
-        Ok(Self {
-            serial,
-            not_after,
-            der,
-        })
+        let expected = Expected {
+            name: grant.name().as_str(),
+            public_key: grant.public_key(),
+            longest: i64::try_from(longest.as_secs()).unwrap_or(0),
+        };
+        expected.check(der, ca, now)
+    }
+
+    /// Holds the signer's own certificate against the same table: for its one name, and at
+    /// most five minutes.
+    ///
+    /// # Errors
+    /// [`Rejected`], with the first field that is not what it must be.
+    pub fn check_signer(
+        der: Vec<u8>,
+        public_key: &PublicKey,
+        ca: &CaCertificate,
+        now: i64,
+    ) -> Result<Self, Rejected> {
+        let expected = Expected {
+            name: "etcd-signer",
+            public_key,
+            longest: 5 * 60,
+        };
+        expected.check(der, ca, now)
+    }
+
+    /// The certificate, DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The certificate, PEM.
@@ -85,8 +102,47 @@ impl Certificate {
     }
 }
 
+/// What differs between the certificates that are issued.
+struct Expected<'a> {
+    name: &'a str,
+    public_key: &'a PublicKey,
+    longest: i64,
+}
+
+impl Expected<'_> {
+    fn check(&self, der: Vec<u8>, ca: &CaCertificate, now: i64) -> Result<Certificate, Rejected> {
+        check_frame(&der)?;
+        let (_, certificate) =
+            X509Certificate::from_der(&der).map_err(|_| Rejected("it cannot be parsed"))?;
+        check_signature(&certificate, ca)?;
+        check_fields(&certificate, self, ca)?;
+        check_validity(&certificate, ca, now, self.longest)?;
+        check_extensions(&certificate, self.name, ca)?;
+        let serial = certificate.raw_serial().to_vec();
+        let not_after = certificate.validity().not_after.timestamp();
+        Ok(Certificate {
+            serial,
+            not_after,
+            der,
+        })
+    }
+}
+
 fn require(holds: bool, field: &'static str) -> Result<(), Rejected> {
     if holds { Ok(()) } else { Err(Rejected(field)) }
+}
+
+/// RFC 5280, section 4.1.1.2: both places name the signature algorithm alike. The parser
+/// compares what it understood; here it is the bytes.
+fn check_frame(der: &[u8]) -> Result<(), Rejected> {
+    let frame = exact::single(der).map_err(|_| Rejected("its DER is not exact"))?;
+    let parts = frame.inside(exact::SEQUENCE).unwrap_or_default();
+    let [tbs, algorithm, _signature] = parts.as_slice() else {
+        return Err(Rejected("its DER is not exact"));
+    };
+    let fields = tbs.inside(exact::SEQUENCE).unwrap_or_default();
+    let inner = fields.get(2).map(|field| field.encoding);
+    require(inner == Some(algorithm.encoding), "signatureAlgorithm")
 }
 
 fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Result<(), Rejected> {
@@ -101,7 +157,10 @@ fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Res
         outer.algorithm == expected && outer.parameters.is_some() == has_null,
         "signatureAlgorithm",
     )?;
-    require(*outer == certificate.tbs_certificate.signature, "signature")?;
+    require(
+        certificate.signature_value.unused_bits == 0,
+        "signatureValue",
+    )?;
     let (_, ca_key) = SubjectPublicKeyInfo::from_der(ca.public_key().spki())
         .map_err(|_| Rejected("the CA's key"))?;
     certificate
@@ -111,7 +170,7 @@ fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Res
 
 fn check_fields(
     certificate: &X509Certificate<'_>,
-    grant: &Grant,
+    expected: &Expected<'_>,
     ca: &CaCertificate,
 ) -> Result<(), Rejected> {
     require(certificate.version() == X509Version::V3, "version")?;
@@ -130,11 +189,11 @@ fn check_fields(
     require(
         parts.next().is_none()
             && *name.attr_type() == OID_X509_COMMON_NAME
-            && name.as_str() == Ok(grant.name().as_str()),
+            && name.as_str() == Ok(expected.name),
         "subject",
     )?;
     require(
-        certificate.public_key().raw == grant.public_key().spki(),
+        certificate.public_key().raw == expected.public_key.spki(),
         "subjectPublicKeyInfo",
     )?;
     require(
@@ -147,11 +206,10 @@ fn check_validity(
     certificate: &X509Certificate<'_>,
     ca: &CaCertificate,
     now: i64,
-    longest: Duration,
+    longest: i64,
 ) -> Result<(), Rejected> {
     let not_before = certificate.validity().not_before.timestamp();
     let not_after = certificate.validity().not_after.timestamp();
-    let longest = i64::try_from(longest.as_secs()).unwrap_or(0);
     require(
         longest <= 24 * 60 * 60
             && not_before <= now
@@ -164,7 +222,7 @@ fn check_validity(
 
 fn check_extensions(
     certificate: &X509Certificate<'_>,
-    grant: &Grant,
+    name: &str,
     ca: &CaCertificate,
 ) -> Result<(), Rejected> {
     let extensions = certificate.extensions();
@@ -193,8 +251,8 @@ fn check_extensions(
     let found = the_one(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME, false)?;
     require(
         matches!(found, ParsedExtension::SubjectAlternativeName(names)
-            if matches!(names.general_names.as_slice(), [GeneralName::DNSName(name)]
-                if *name == grant.name().as_str())),
+            if matches!(names.general_names.as_slice(), [GeneralName::DNSName(found)]
+                if *found == name)),
         "subjectAltName",
     )?;
     let found = the_one(extensions, &OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, false)?;

@@ -1,0 +1,91 @@
+//! What may be printed of the URLs that a server names.
+
+use std::net::Ipv6Addr;
+
+/// The longest URL: a name of 253 bytes (RFC 1035), scheme and port.
+const LONGEST: usize = 272;
+
+/// Whether this is an http or https URL of a host with a port, and nothing else.
+///
+/// That is what etcd itself takes for a client URL. There is no character in it that a
+/// terminal, a shell or a comma-separated list would read in a way of its own.
+pub(super) fn is_client_url(url: &str) -> bool {
+    let Some(rest) = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))
+    else {
+        return false;
+    };
+    let Some((host, port)) = rest.rsplit_once(':') else {
+        return false;
+    };
+    url.len() <= LONGEST && is_host(host) && is_port(port)
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    !host.is_empty()
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|number| number != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_client_url;
+
+    #[test]
+    fn takes_what_etcd_takes() {
+        for url in [
+            "https://10.0.0.1:2379",
+            "http://127.0.0.1:2379",
+            "https://etcd-1.example.com:2379",
+            "https://etcd_1:2379",
+            "https://[fd00::1]:2379",
+        ] {
+            assert!(is_client_url(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for url in [
+            "",
+            "10.0.0.1:2379",
+            "https://",
+            "https://:2379",
+            "https://10.0.0.1",
+            "https://10.0.0.1:",
+            "https://10.0.0.1:0",
+            "https://10.0.0.1:+1",
+            "https://10.0.0.1:65536",
+            "https://10.0.0.1:2379/",
+            "https://10.0.0.1:2379\n",
+            "https://a\nb:2379",
+            "https://a\x1b[31m:2379",
+            "https://\u{202e}a:2379",
+            "https://a,b:2379",
+            "https://$(id):2379",
+            "https://a b:2379",
+            "https://u@a:2379",
+            "https://a%20:2379",
+            "https://[::1:2379",
+            "https://[::1%25eth0]:2379",
+            "https://::1:2379",
+            "unix:///tmp/x:2379",
+            "ftp://a:2379",
+        ] {
+            assert!(!is_client_url(url), "{url:?}");
+        }
+        assert!(!is_client_url(&format!("https://{}:1", "a".repeat(300))));
+    }
+}

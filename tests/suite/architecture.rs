@@ -1,0 +1,83 @@
+//! The arrows between the modules: who may use whom.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The modules and crates that a source file names, without its unit tests.
+fn uses(module: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src")
+        .join(format!("{module}.rs"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let path = regex::Regex::new(r"\b(crate::)?(\w+)(::|,|;|\})").unwrap();
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| {
+            path.captures_iter(line)
+                .map(|c| c[2].to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn uses_none_of(module: &str, banned: &[&str]) {
+    let found = uses(module);
+    for name in banned {
+        assert!(!found.contains(*name), "src/{module}.rs uses {name}");
+    }
+}
+
+fn modules() -> Vec<String> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    fs::read_dir(src)
+        .unwrap()
+        .filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(".rs").map(str::to_owned)
+        })
+        .collect()
+}
+
+#[test]
+fn the_second_look_knows_nothing_of_the_first() {
+    uses_none_of("verify", &["rcgen", "profile", "issue", "CaKey"]);
+}
+
+#[test]
+fn what_reads_the_client_knows_nothing_of_the_key() {
+    for module in [
+        "request", "name", "escape", "exact", "key", "csr", "policy", "input",
+    ] {
+        uses_none_of(
+            module,
+            &["CaKey", "CaKeyFile", "issue", "profile", "rcgen", "config"],
+        );
+    }
+}
+
+#[test]
+fn each_thing_has_one_owner() {
+    for module in modules() {
+        let module = module.as_str();
+        if module != "main" {
+            uses_none_of(
+                module,
+                &["args", "args_os", "var", "var_os", "vars", "vars_os"],
+            );
+        }
+        if !["ca_init", "profile", "issue", "identity"].contains(&module) {
+            uses_none_of(module, &["rcgen"]);
+        }
+        if !["key", "csr", "ca", "verify"].contains(&module) {
+            uses_none_of(module, &["x509_parser"]);
+        }
+        if module != "serve" {
+            uses_none_of(module, &["stdin"]);
+        }
+        if module != "output" {
+            uses_none_of(module, &["stdout", "stderr"]);
+        }
+    }
+}

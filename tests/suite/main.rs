@@ -1,0 +1,24 @@
+//! The whole program, seen from outside.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod architecture;
+mod confinement;
+mod peers;
+mod second_look;
+
+/// The executable under test: the static release build, where `make test` names it.
+fn signer_path() -> std::path::PathBuf {
+    std::env::var_os("ETCD_SIGNER")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_etcd-signer").into())
+        .into()
+}

@@ -1,0 +1,201 @@
+//! Against real etcd. `ETCD` and `ETCDCTL` name other executables than those on the path.
+
+use super::cluster::{Cluster, version};
+use super::pki::Pki;
+use super::{answers, fails, get_peers, signer};
+use base64::Engine as _;
+use std::fs;
+use std::process::{Command, Stdio};
+
+#[test]
+fn one_member() {
+    let cluster = Cluster::start(1);
+    answers(
+        &get_peers(&cluster.pki, &[&cluster.url(0)]),
+        &cluster.urls(&[0]),
+    );
+}
+
+#[test]
+fn three_members_then_one_down_then_no_quorum() {
+    let mut cluster = Cluster::start(3);
+    let all = cluster.urls(&[0, 1, 2]);
+    for index in 0..3 {
+        answers(&get_peers(&cluster.pki, &[&cluster.url(index)]), &all);
+    }
+    cluster.kill(2);
+    answers(&get_peers(&cluster.pki, &[&cluster.url(0)]), &all);
+
+    // The first endpoint is down: it is the second that answers.
+    cluster.kill(1);
+    let endpoints = [cluster.url(1), cluster.url(0)];
+    let put = cluster.try_etcdctl(&["put", "a", "b", "--command-timeout=2s"], 0);
+    assert!(!put.status.success(), "there still is a quorum: {put:?}");
+    answers(
+        &get_peers(&cluster.pki, &endpoints.each_ref().map(String::as_str)),
+        &all,
+    );
+
+    cluster.kill(0);
+    let output = get_peers(&cluster.pki, &endpoints.each_ref().map(String::as_str));
+    let first = format!("{}: nothing listens there: start etcd", endpoints[0]);
+    let second = format!("{}: nothing listens there [", endpoints[1]);
+    fails(&output, &[&first, &second]);
+}
+
+#[test]
+fn five_members() {
+    let cluster = Cluster::start(5);
+    answers(
+        &get_peers(&cluster.pki, &[&cluster.url(4)]),
+        &cluster.urls(&[0, 1, 2, 3, 4]),
+    );
+}
+
+#[test]
+fn a_learner_is_left_out_and_does_not_answer() {
+    let mut cluster = Cluster::start(1);
+    let learner = cluster.add(&["--learner"]);
+    answers(
+        &get_peers(&cluster.pki, &[&cluster.url(0)]),
+        &cluster.urls(&[0]),
+    );
+    cluster.join(learner);
+    answers(
+        &get_peers(&cluster.pki, &[&cluster.url(0)]),
+        &cluster.urls(&[0]),
+    );
+    let alone = get_peers(&cluster.pki, &[&cluster.url(learner)]);
+    fails(&alone, &["it is a learner", "put a voting member"]);
+    answers(
+        &get_peers(&cluster.pki, &[&cluster.url(learner), &cluster.url(0)]),
+        &cluster.urls(&[0]),
+    );
+}
+
+#[test]
+fn a_member_that_has_not_started_is_left_out() {
+    let mut cluster = Cluster::start(3);
+    let added = cluster.add(&[]);
+    let before = get_peers(&cluster.pki, &[&cluster.url(0)]);
+    answers(&before, &cluster.urls(&[0, 1, 2]));
+    cluster.join(added);
+    let after = get_peers(&cluster.pki, &[&cluster.url(0)]);
+    answers(&after, &cluster.urls(&[0, 1, 2, added]));
+}
+
+/// Every server certificate here is for serverAuth alone, too.
+#[test]
+fn the_json_gateway_is_not_needed() {
+    let cluster = Cluster::start_with(1, &["--enable-grpc-gateway=false"]);
+    answers(
+        &get_peers(&cluster.pki, &[&cluster.url(0)]),
+        &cluster.urls(&[0]),
+    );
+}
+
+/// TLS 1.3 refuses a client after its handshake, and closes with the request unread: the
+/// reason must not be lost in that.
+#[test]
+fn etcd_that_trusts_another_ca_for_clients_says_so_every_time() {
+    let cluster = Cluster::start_for_others();
+    for _ in 0..20 {
+        let output = get_peers(&cluster.pki, &[&cluster.url(0)]);
+        fails(
+            &output,
+            &["the server refused our certificate (", "--trusted-ca-file"],
+        );
+    }
+}
+
+#[test]
+fn etcd_with_tls_1_2_alone() {
+    // Of GCM suites, which TLS 1.3 does not know, so that it cannot be agreed upon.
+    let arguments = &["--cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"];
+    let cluster = Cluster::start_with(1, arguments);
+    answers(
+        &get_peers(&cluster.pki, &[&cluster.url(0)]),
+        &cluster.urls(&[0]),
+    );
+}
+
+#[test]
+fn etcds_own_authentication_needs_the_user_without_a_role() {
+    let cluster = Cluster::start(1);
+    let url = cluster.url(0);
+    for arguments in [
+        &["user", "add", "root:root"][..],
+        &["user", "grant-role", "root", "root"],
+        &["auth", "enable"],
+    ] {
+        cluster.etcdctl(arguments, 0);
+    }
+    let without = get_peers(&cluster.pki, &[&url]);
+    if without.status.success() {
+        answers(&without, &cluster.urls(&[0]));
+        println!("etcd {:?} tells its members without the user", version());
+    } else {
+        fails(
+            &without,
+            &["etcd refused the identity", "user add etcd-signer"],
+        );
+        println!("etcd {:?} wants the user", version());
+    }
+    // As the message says it.
+    cluster.etcdctl(&["user", "add", "etcd-signer", "--no-password"], 0);
+    answers(&get_peers(&cluster.pki, &[&url]), &cluster.urls(&[0]));
+}
+
+#[test]
+fn etcdctl_works_with_the_answer_and_an_issued_certificate() {
+    let cluster = Cluster::start(3);
+    let key = cluster.pki.path("kubemaster-1.key");
+    let request = Command::new("openssl")
+        .args("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(' '))
+        .args(["-subj", "/CN=kubemaster-1", "-keyout"])
+        .arg(&key)
+        .output()
+        .unwrap();
+    let input = cluster.pki.path("request");
+    let encoded = base64::engine::general_purpose::STANDARD.encode(request.stdout);
+    fs::write(&input, encoded).unwrap();
+    let issued = signer(&cluster.pki, &[&cluster.url(0)], "kubemaster-1")
+        .stdin(fs::File::open(input).unwrap())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let certificate = cluster.pki.path("kubemaster-1.crt");
+    fs::write(&certificate, issued.stdout).unwrap();
+
+    let line = r#"ETCDCTL_ENDPOINTS=$("$0" "$@" | paste -sd,) "$ETCDCTL" endpoint health"#;
+    let ask = signer(&cluster.pki, &[&cluster.url(0)], "get-peers");
+    let health = Command::new("sh")
+        .args(["-c", line])
+        .arg(ask.get_program())
+        .args(ask.get_args())
+        .env("SSH_ORIGINAL_COMMAND", "get-peers")
+        .env(
+            "ETCDCTL",
+            std::env::var("ETCDCTL").unwrap_or_else(|_| "etcdctl".to_owned()),
+        )
+        .env("ETCDCTL_API", "3")
+        .env("ETCDCTL_CACERT", cluster.pki.certificate())
+        .env("ETCDCTL_CERT", certificate)
+        .env("ETCDCTL_KEY", key)
+        .output()
+        .unwrap();
+    assert!(health.status.success(), "{health:?}");
+    let said = String::from_utf8_lossy(&[health.stdout, health.stderr].concat()).into_owned();
+    for index in 0..3 {
+        let healthy = format!("{} is healthy", cluster.url(index));
+        assert!(said.contains(&healthy), "{said}");
+    }
+}
+
+#[test]
+fn etcd_of_another_ca_is_refused() {
+    let cluster = Cluster::start(1);
+    let other = Pki::new();
+    let output = get_peers(&other, &[&cluster.url(0)]);
+    fails(&output, &["we refused its certificate: another CA"]);
+}

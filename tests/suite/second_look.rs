@@ -1,0 +1,227 @@
+//! The second look: whatever differs from the profile is rejected, by the name of the field.
+
+use etcd_signer::ca::{CaCertificate, CaKey, CaKeyFile};
+use etcd_signer::ca_init::{self, KeyAlgorithm, Options};
+use etcd_signer::csr::Csr;
+use etcd_signer::issue::issue;
+use etcd_signer::name::MasterName;
+use etcd_signer::policy::Grant;
+use etcd_signer::profile::{self, Validity};
+use etcd_signer::verify::Certificate;
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, SanType,
+};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+struct Case {
+    _dir: tempfile::TempDir,
+    ca: CaCertificate,
+    key: CaKey,
+    grant: Grant,
+    now: i64,
+}
+
+impl Case {
+    fn new(days: u16) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let now = OffsetDateTime::now_utc();
+        let made = ca_init::init(
+            &Options {
+                directory: dir.path().join("pki"),
+                algorithm: KeyAlgorithm::P256,
+                days,
+                common_name: "second-look".to_owned(),
+            },
+            now,
+        )
+        .unwrap();
+        let now = now.unix_timestamp();
+        let ca = CaCertificate::load(&made.certificate, now).unwrap();
+        let key = CaKeyFile::open(&made.key).unwrap().read(&ca).unwrap();
+        Self {
+            _dir: dir,
+            ca,
+            key,
+            grant: grant("kubemaster-1"),
+            now,
+        }
+    }
+
+    fn params(&self) -> CertificateParams {
+        let validity = Validity::starting(self.now, DAY, &self.ca);
+        profile::client(&self.grant, validity, profile::serial().unwrap()).unwrap()
+    }
+
+    fn judge(&self, der: Vec<u8>) -> Result<(), String> {
+        Certificate::check(der, &self.grant, &self.ca, self.now, DAY)
+            .map(|_| ())
+            .map_err(|rejected| rejected.to_string())
+    }
+
+    /// What the second look says of a certificate made with changed parameters.
+    fn changed(&self, change: impl FnOnce(&mut CertificateParams)) -> Result<(), String> {
+        let mut params = self.params();
+        change(&mut params);
+        let der = issue(&params, self.grant.public_key(), &self.ca, &self.key).unwrap();
+        self.judge(der)
+    }
+}
+
+/// A grant for a key that is made here, through a request that is made here.
+fn grant(name: &str) -> Grant {
+    use base64::Engine as _;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().unwrap();
+    let csr = params.serialize_request(&key).unwrap();
+    let input = base64::engine::general_purpose::STANDARD.encode(csr.der());
+    let asked = MasterName::parse(name.as_bytes()).unwrap();
+    Grant::decide(asked, Csr::from_input(input.as_bytes()).unwrap()).unwrap()
+}
+
+fn rejects(outcome: Result<(), String>, field: &str) {
+    let said = outcome.expect_err(field);
+    assert!(said.contains(&format!("({field})")), "{field}: {said}");
+}
+
+#[test]
+fn the_profile_itself_is_accepted() {
+    let case = Case::new(3650);
+    assert_eq!(case.changed(|_| ()), Ok(()));
+}
+
+#[test]
+fn every_changed_field_is_rejected_by_name() {
+    let case = Case::new(3650);
+    rejects(
+        case.changed(|p| p.serial_number = Some(0_u64.into())),
+        "serialNumber",
+    );
+    rejects(
+        case.changed(|p| {
+            p.distinguished_name
+                .push(DnType::OrganizationName, "system:masters")
+        }),
+        "subject",
+    );
+    rejects(
+        case.changed(|p| {
+            p.distinguished_name = DistinguishedName::new();
+            p.distinguished_name
+                .push(DnType::CommonName, "kubemaster-2");
+        }),
+        "subject",
+    );
+    let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+    rejects(
+        case.changed(|p| p.not_after += time::Duration::SECOND),
+        "validity",
+    );
+    rejects(
+        case.changed(|p| p.not_before = at(case.now + 1)),
+        "validity",
+    );
+    rejects(case.changed(|p| p.not_after = at(case.now - 1)), "validity");
+    rejects(case.changed(|p| p.is_ca = IsCa::NoCa), "extensions");
+    rejects(
+        case.changed(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        "basicConstraints",
+    );
+    rejects(case.changed(|p| p.key_usages.clear()), "extensions");
+    rejects(
+        case.changed(|p| p.key_usages.push(KeyUsagePurpose::KeyCertSign)),
+        "keyUsage",
+    );
+    rejects(
+        case.changed(|p| p.key_usages = vec![KeyUsagePurpose::KeyAgreement]),
+        "keyUsage",
+    );
+    for other in [
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::Any,
+        ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, 4, 1, 1]),
+    ] {
+        rejects(
+            case.changed(|p| p.extended_key_usages.push(other)),
+            "extendedKeyUsage",
+        );
+    }
+    let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+    rejects(
+        case.changed(|p| p.subject_alt_names.push(dns("leader"))),
+        "subjectAltName",
+    );
+    rejects(
+        case.changed(|p| p.subject_alt_names = vec![dns("kubemaster-2")]),
+        "subjectAltName",
+    );
+    rejects(
+        case.changed(|p| {
+            p.subject_alt_names
+                .push(SanType::IpAddress([127, 0, 0, 1].into()))
+        }),
+        "subjectAltName",
+    );
+    rejects(
+        case.changed(|p| p.key_identifier_method = KeyIdMethod::PreSpecified(vec![1; 21])),
+        "subjectKeyIdentifier",
+    );
+    rejects(
+        case.changed(|p| p.use_authority_key_identifier_extension = false),
+        "extensions",
+    );
+    rejects(
+        case.changed(|p| {
+            let extra = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
+            p.custom_extensions.push(extra);
+        }),
+        "extensions",
+    );
+}
+
+#[test]
+fn another_key_another_ca_and_altered_bytes_are_rejected() {
+    let case = Case::new(3650);
+    let params = case.params();
+    let other = grant("kubemaster-1");
+    let der = issue(&params, other.public_key(), &case.ca, &case.key).unwrap();
+    rejects(case.judge(der), "subjectPublicKeyInfo");
+
+    let elsewhere = Case::new(3650);
+    let der = issue(
+        &params,
+        case.grant.public_key(),
+        &elsewhere.ca,
+        &elsewhere.key,
+    )
+    .unwrap();
+    rejects(case.judge(der), "its signature does not verify");
+
+    let der = issue(&params, case.grant.public_key(), &case.ca, &case.key).unwrap();
+    assert_eq!(case.judge(der.clone()), Ok(()));
+    for at in 0..der.len() {
+        let mut altered = der.clone();
+        altered[at] ^= 1;
+        assert!(
+            case.judge(altered.clone()).is_err(),
+            "byte {at} {:02x?}",
+            &altered[at - 12..at + 8]
+        );
+    }
+    rejects(case.judge([der, vec![0]].concat()), "its DER is not exact");
+}
+
+#[test]
+fn a_certificate_never_outlives_its_ca() {
+    let case = Case::new(1);
+    assert_eq!(case.changed(|_| ()), Ok(()));
+    rejects(
+        case.changed(|p| p.not_after += time::Duration::SECOND),
+        "validity",
+    );
+}
