@@ -15,6 +15,7 @@ mod architecture;
 mod confinement;
 mod peers;
 mod second_look;
+mod sshd;
 
 /// The executable under test: the static release build, where `make test` names it.
 fn signer_path() -> std::path::PathBuf {

@@ -23,7 +23,7 @@ done
 rows=0 failed=0 missing=0 said=''
 
 # row NAME TRIED FUNCTION: the function says in $said what happened; 0 is as it should be,
-# 3 is that a client for it is missing.
+# 3 is that something for it is missing.
 row() {
     if [ -n "$only" ] && ! [[ $1 =~ ^($only)$ ]]; then return; fi
     said=''
@@ -80,6 +80,7 @@ END
 )" ] || { said="not the profile: $text"; return 1; }
     openssl x509 -in "$bed/answer.pem" -noout -checkend 86400 >/dev/null &&
         { said="valid for more than 24 h"; return 1; }
+    openssl x509 -in "$bed/answer.pem" -noout -serial >>"$bed/serials"
     said="a 24 h client certificate for kubemaster-m, and nothing else"
     [ "$code" = 0 ]
 }
@@ -171,18 +172,11 @@ injected() {
     # shellcheck disable=SC2016
     attempt client leader 'kubemaster-$(id >/tmp/pwned)' && nothing_came 64 && [ ! -e /tmp/pwned ]
 }
-# ssh asks for a terminal only where it has one itself.
+# ssh asks for a terminal only where it has one itself, and gives up when it gets none.
 pty() {
-    wait_until 30 no_signer
-    script -qec 'client -v -t leader kubemaster-m' "$bed/script" >/dev/null 2>&1 < <(sleep 30) &
-    wait_until 20 signers >/dev/null || { said="no signer ran"; return 1; }
-    held=$(signers | head -n 1)
-    wait_until 5 settled_signer
-    said="the signer's standard input is $(readlink "/proc/$held/fd/0"); $(grep -ao \
-        'PTY allocation request failed[a-z 0-9]*' "$bed/script")"
-    kill "$held"
-    wait_until 20 no_signer
-    [[ $said != *"/dev/"* ]] && grep -qa 'PTY allocation request failed' "$bed/script"
+    timeout 60 script -qec 'client -t leader get-certificate' "$bed/script" >/dev/null 2>&1 </dev/null
+    said=$(grep -ao 'PTY allocation request failed[a-z 0-9]*' "$bed/script")
+    [ -n "$said" ] && ! grep -qa CERTIFICATE "$bed/script"
 }
 pty_forced() {
     attempt client -v -tt leader id
@@ -509,7 +503,8 @@ su_environment() {
     rm -f /tmp/loaded-by-*
     local signer
     signer=$(id -u signer)
-    as_mallory "export LD_PRELOAD=/tmp/evil.so LD_AUDIT=/tmp/evil.so LD_LIBRARY_PATH=/tmp LD_DEBUG=all \
+    as_mallory "export LD_PRELOAD=/tmp/evil.so; /bin/true
+        export LD_AUDIT=/tmp/evil.so LD_LIBRARY_PATH=/tmp LD_DEBUG=all \
         LD_DEBUG_OUTPUT=/tmp/ld LC_ALL=../../evil LANG=evil LOCPATH=/tmp RUST_BACKTRACE=full RUST_LOG=trace \
         BASH_ENV=/tmp/evil ENV=/tmp/evil IFS=x HOME=/home/mallory TMPDIR=/home/mallory TZ=/etc/shadow \
         GLIBC_TUNABLES=glibc.malloc.check=3 MALLOC_CHECK_=3 GCONV_PATH=/tmp SSL_CERT_FILE=/tmp/x \
@@ -549,16 +544,45 @@ su_descriptors() {
 }
 su_limits() {
     local limit
-    for limit in 'umask 0' 'umask 777' 'ulimit -f 0' 'trap "" PIPE CHLD USR1 TERM INT ALRM' 'ulimit -c unlimited'; do
+    for limit in 'umask 0' 'umask 777' 'trap "" PIPE CHLD USR1 TERM INT ALRM' 'ulimit -c unlimited'; do
         as_mallory "$limit; SSH_ORIGINAL_COMMAND=kubemaster-m su signer -c x <$bed/m.csr"
         is_certificate || { said="$limit: $said"; return 1; }
     done
     # Too little of something: no answer, or a whole one.
-    for limit in 'ulimit -n 3' 'ulimit -n 4' 'ulimit -v 8000' 'ulimit -s 64' 'ulimit -l 0' 'ulimit -u 1'; do
+    for limit in 'ulimit -f 0' 'ulimit -n 3' 'ulimit -n 4' 'ulimit -v 8000' 'ulimit -s 64' 'ulimit -l 0' 'ulimit -u 1'; do
         as_mallory "$limit; SSH_ORIGINAL_COMMAND=kubemaster-m su signer -c x <$bed/m.csr"
         [ -z "$out" ] || is_certificate || { said="$limit: part of an answer: $said"; return 1; }
     done
-    said="umask, core, file size, signals change nothing; too small a limit gives no answer or a whole one"
+    said="umask, core, signals change nothing; too small a limit gives no answer or a whole one"
+}
+# An answer that she has but for its last bytes, when the signer is stopped for good: there
+# must be a record of it.
+su_unrecorded() {
+    local serial
+    sign_ssh || return 1
+    local size=$((1024 - $(wc -c <"$bed/answer.pem") + 20))
+    as_mallory "head -c $size /dev/zero | tr '\\0' ' ' >/home/mallory/cut; exec <$bed/m.csr
+        exec bash -c 'ulimit -f 1; SSH_ORIGINAL_COMMAND=kubemaster-m exec su signer -c x >>/home/mallory/cut'"
+    sed -i 's/^ *//; s/^-----END.*//' /home/mallory/cut
+    echo '-----END CERTIFICATE-----' >>/home/mallory/cut
+    serial=$(openssl x509 -in /home/mallory/cut -noout -serial 2>/dev/null) ||
+        { said="exit $code; she got no certificate"; return 0; }
+    said="she has $serial, exit $code, "
+    if recorded "$serial"; then said+="and it is recorded"; else said+="and NO RECORD of it"; return 1; fi
+}
+# As openssl prints it, upper case, and as the record has it, lower case.
+recorded() {
+    local serial=${1#serial=}
+    grep -aq "^ETCD_SIGNER_SERIAL=0*${serial,,}$" "$bed/journal"
+}
+all_recorded() {
+    local serial count=0
+    while read -r serial; do
+        count=$((count + 1))
+        recorded "$serial" || { said="no record of $serial"; return 1; }
+    done <"$bed/serials"
+    said="each of $count certificates has its record with its serial number"
+    [ "$count" -gt 0 ]
 }
 no_debugger() {
     command -v gdb >/dev/null || { said="gdb is not installed"; return 3; }
@@ -611,12 +635,13 @@ plant_home() {
     evil_library || return
     usermod --home /home/signer signer 2>/dev/null
     install -d -o signer -g signer /home/signer /home/signer/.ssh
-    local file
+    local file library=/tmp/evil.so
     for file in .ssh/rc .bashrc .profile .bash_profile .bash_login .bash_logout .zshenv; do
         printf '#!/bin/sh\ntouch /tmp/ran-%s\n' "${file//\//-}" >"/home/signer/$file"
         chmod 0755 "/home/signer/$file"
     done
-    printf 'LD_PRELOAD=/tmp/evil.so\nEVIL=1\nBASH_ENV=/home/signer/.bashrc\nSSH_ORIGINAL_COMMAND=evil\n' |
+    is_static || [ -n "${REQUIRE_STATIC:-}" ] || library=/none
+    printf 'LD_PRELOAD=%s\nEVIL=1\nBASH_ENV=/home/signer/.bashrc\nSSH_ORIGINAL_COMMAND=evil\n' "$library" |
         tee /home/signer/.pam_environment >/home/signer/.ssh/environment
     cp "$bed/key.pub" /home/signer/.ssh/authorized_keys
     chown -R signer: /home/signer
@@ -741,7 +766,7 @@ any_key() {
 vanished() {
     hold || return 1
     kill -KILL "$holder"
-    pkill -KILL -P "$$" -x ssh
+    { wait "$holder"; } 2>/dev/null
     wait_until 20 no_signer || { said="the signer is still there"; return 1; }
     wait_until 20 no_sessions || { said="sshd is still there: $(sessions)"; return 1; }
     said="the client was killed: no signer and no sshd of its connection is left"
@@ -780,7 +805,10 @@ is_static() { ! readelf -lW /usr/bin/etcd-signer | grep -q INTERP; }
 static() {
     command -v readelf >/dev/null || { said="readelf (binutils) is not installed"; return 3; }
     said="no interpreter is asked for"
-    is_static || { said="it is dynamic: a planted LD_PRELOAD runs before it"; return 1; }
+    is_static && return
+    said="a dynamic build: a planted LD_PRELOAD runs before it. A release must be static"
+    [ -n "${REQUIRE_STATIC:-}" ] || return 3
+    return 1
 }
 
 make_bed
@@ -788,7 +816,8 @@ start_etcd
 install_dropin "$bed/deploy/sshd/00-etcd-signer.conf" "${without[@]}"
 start_sshd 22 /etc/ssh/sshd_config
 main_pid=$sshd_pid
-mkdir -p /tmp/.X11-unix
+mkdir -p /tmp/.X11-unix /run/systemd/journal
+peer_here journal /run/systemd/journal/socket "$bed/journal" &
 peer_here serve tcp:127.0.0.1:7001=SECRET-OF-THE-LEADER unix:/run/leader.sock=SECRET-OF-THE-LEADER \
     tcp:0.0.0.0:7003=SECRET-BEHIND-THE-TUNNEL >"$bed/ready.1" &
 peer_in_net serve tcp:127.0.0.1:7002=SECRET-OF-THE-CLIENT unix:/run/client.sock=SECRET-OF-THE-CLIENT \
@@ -814,7 +843,7 @@ row "asyncssh" "the same with asyncssh" sign_asyncssh
 row "shell" "ssh signer@leader" no_command
 row "command" "ssh signer@leader 'id; cat /etc/passwd'" shell_command
 row "injection" "ssh signer@leader 'kubemaster-\$(id >/tmp/pwned)'" injected
-row "-t" "ssh -t signer@leader kubemaster-m, from a terminal" pty
+row "-t" "ssh -t signer@leader get-certificate, from a terminal" pty
 row "-tt" "ssh -tt signer@leader id" pty_forced
 row "-L" "read a listener on the leader's 127.0.0.1 through -L" local_forward
 row "-D" "the same through a SOCKS proxy" dynamic_forward
@@ -859,6 +888,7 @@ row "su, request" "mallory: SSH_ORIGINAL_COMMAND=kubemaster-m su signer -c x" su
 row "su, environment" "mallory: the same with LD_PRELOAD, LC_ALL, RUST_* ... forged" su_environment
 row "su, descriptors" "mallory: the same with 0, 1, 2 closed in turn, or full" su_descriptors
 row "su, limits" "mallory: the same under umask, ulimit, ignored signals" su_limits
+row "su, unrecorded" "mallory: ulimit -f cuts the end of the answer off" su_unrecorded
 row "su, debugger" "mallory: strace, gdb, /proc, kill on her signer" no_debugger
 row "own debugger" "a process of the account itself: strace, /proc/<pid>/mem" own_debugger
 row "strace su" "mallory: strace -f su signer" traced_su
@@ -871,10 +901,11 @@ row "keys" "00-etcd-signer-keys.conf: a known key; others; su" keys
 row "keys, any" "the same with AuthorizedKeysCommand echo" any_key
 row "vanished" "the client is killed while its request waits" vanished
 row "-N" "ssh -N signer@leader" no_session
+row "recorded" "the journal: all certificates of the rows above" all_recorded
 row "unchanged" "the CA's files after all of this" unchanged
 
 kill "$main_pid"
-echo "$rows rows, $failed failed, $missing left out for want of a client"
+echo "$rows rows, $failed failed, $missing left out (MISSING, with the reason)"
 if [ "$failed" != 0 ]; then
     echo "--- the end of sshd's log"
     tail -n 20 "$bed/sshd.22.log"

@@ -9,6 +9,7 @@
 #   cut      a client's network is cut, without a word: nothing of it is left
 #
 # It takes some minutes. MASTERS and STALLED are other numbers to try.
+# shellcheck disable=SC2317 # some functions are called through wait_until alone
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 enter_namespaces "$@"

@@ -2,6 +2,7 @@
 
 serve tcp:ADDR:PORT=SECRET unix:PATH=SECRET ...   tell it to whoever connects
 read tcp HOST PORT | unix PATH | socks PORT HOST PORT   print what comes
+journal PATH OUT   take the signer's records, as the journal does, and append them to OUT
 """
 import os
 import socket
@@ -56,7 +57,18 @@ def read(kind, *where):
         sys.exit(str(error))
 
 
-if sys.argv[1] == "serve":
+def journal(path, out):
+    records = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    records.bind(path)
+    os.chmod(path, 0o666)
+    with open(out, "ab", buffering=0) as log:
+        while True:
+            log.write(records.recv(65536) + b"\n")
+
+
+if sys.argv[1] == "journal":
+    journal(*sys.argv[2:])
+elif sys.argv[1] == "serve":
     serve(sys.argv[2:])
 else:
     read(*sys.argv[2:])
