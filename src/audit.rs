@@ -6,6 +6,7 @@
 use crate::error::Exit;
 use crate::verify::Certificate;
 use ring::digest::{SHA256, digest};
+use rustix::net::{SendFlags, send};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
@@ -185,7 +186,8 @@ impl<S: tracing::Subscriber> Layer<S> for Sender {
             Format::Journal => fields.journal(self.priority),
             Format::Syslog => fields.syslog(self.priority),
         };
-        let _ = self.socket.send(datagram.as_bytes());
+        // sendto, not write: the confinement keeps write to the client's descriptors.
+        let _ = send(&self.socket, datagram.as_bytes(), SendFlags::NOSIGNAL);
     }
 }
 
