@@ -264,7 +264,8 @@ hold() {
     wait_until 30 no_signer || fatal "a signer is left from the row before"
     ${sender+"${sender[@]}"} client "$@" leader kubemaster-m >"$bed/out" 2>"$bed/err" < <(sleep 30) &
     holder=$!
-    wait_until 20 signers >/dev/null || { said="no signer ran: $(tail -n 1 "$bed/err")"; return 1; }
+    # With a display forwarded, xauth takes its time to find that / is not the account's.
+    wait_until 90 signers >/dev/null || { said="no signer ran: $(tail -n 1 "$bed/err")"; return 1; }
     held=$(signers | head -n 1)
     wait_until 5 settled_signer
 }
@@ -283,7 +284,7 @@ agent() {
         [ -S "$socket" ] && answer=$(SSH_AUTH_SOCK=$socket timeout 5 ssh-add -l 2>&1)
     done
     [ -z "$answer" ] || said="the leader reaches the agent: $answer"
-    held_environment | grep -q SSH_AUTH_SOCK && { answer=1; said="SSH_AUTH_SOCK is set; $answer"; }
+    held_environment | grep -q SSH_AUTH_SOCK && { said="SSH_AUTH_SOCK is set; $said"; answer=1; }
     release
     ssh-agent -k >/dev/null 2>&1
     unset SSH_AUTH_SOCK SSH_AGENT_PID
@@ -306,7 +307,10 @@ x11() { x11_with -X; }
 x11_trusted() { x11_with -Y; }
 
 tunnel() {
+    # Open to everybody, as udev makes it.
+    mknod -m 0666 "$bed/tun" c 10 200
     [ -c /dev/net/tun ] || { said="this kernel has no /dev/net/tun"; return 3; }
+    mount --bind "$bed/tun" /dev/net/tun
     # The leader's end is there and the account's own: only PermitTunnel stands before it.
     ip tuntap add dev tun5 mode tun user signer || { said="no tun device"; return 3; }
     ip address add 10.98.0.1/30 dev tun5
@@ -618,7 +622,7 @@ own_debugger() {
     said="exit $code; $err"
     [ "$code" != 0 ] && [ "$code" != 124 ] && grep -qi 'not permitted' "$bed/err" || return 1
     attempt setpriv --reuid signer --regid signer --clear-groups cat "/proc/$held/mem" "/proc/$held/environ"
-    kill "$held" 2>/dev/null
+    kill -KILL "$held" 2>/dev/null
     wait_until 20 no_signer
     [ -z "$out" ] && [ "$code" != 0 ]
 }
@@ -633,7 +637,7 @@ key_file() { as_mallory 'cat /etc/etcd/pki/ca.key'; nothing_came; }
 
 plant_home() {
     evil_library || return
-    usermod --home /home/signer signer 2>/dev/null
+    usermod --home /home/signer signer >/dev/null 2>&1
     install -d -o signer -g signer /home/signer /home/signer/.ssh
     local file library=/tmp/evil.so
     for file in .ssh/rc .bashrc .profile .bash_profile .bash_login .bash_logout .zshenv; do
@@ -647,7 +651,7 @@ plant_home() {
     chown -R signer: /home/signer
     rm -f /tmp/ran-* /tmp/loaded-by-*
 }
-unplant_home() { usermod --home / signer; }
+unplant_home() { usermod --home / signer >/dev/null 2>&1; }
 planted() {
     plant_home || return
     local bad=0

@@ -22,9 +22,10 @@ notices() {
     fi
 }
 
-notices 'command' 'ForceCommand'
+# (Without it the login shell still refuses: the row for that is "no ForceCommand".)
+notices 'get-certificate' 'ForceCommand'
 notices 'outside.*' 'PasswordAuthentication no' 'PermitEmptyPasswords no'
-notices 'outside, interactive' 'KbdInteractiveAuthentication'
+notices 'outside, interactive' 'KbdInteractiveAuthentication' 'PermitEmptyPasswords no'
 notices 'outside, key' 'PubkeyAuthentication'
 notices 'planted key' 'PubkeyAuthentication'
 notices '-t' 'PermitTTY'
