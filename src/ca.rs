@@ -17,6 +17,7 @@ use ring::signature::{
     EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use sec1::EcPrivateKey;
+use std::hint::black_box;
 use std::path::Path;
 use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
@@ -294,7 +295,38 @@ impl CaKeyFile {
             cause,
         })
     }
+
+    /// Reads the key for one piece of work, after which it is not in memory any more.
+    ///
+    /// The heap is wiped as it is freed (see `main`), and the stack here: ring keeps keys on
+    /// both, and wipes neither.
+    ///
+    /// # Errors
+    /// [`CaError`], as [`CaKeyFile::read`] does, or the work's own.
+    pub fn with_key<T, E: From<CaError>>(
+        self,
+        certificate: &CaCertificate,
+        work: impl FnOnce(&CaKey) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let outcome = in_a_frame_of_its_own(|| work(&self.read(certificate)?));
+        wipe_stack();
+        outcome
+    }
 }
+
+#[inline(never)]
+fn in_a_frame_of_its_own<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// Overwrites what calls that have returned left on the stack, deeper than any of them went.
+#[inline(never)]
+fn wipe_stack() {
+    black_box([0_u8; STACK]);
+}
+
+/// Signing with RSA of 4096 bits uses less than a quarter.
+const STACK: usize = 128 * 1024;
 
 impl CaKey {
     /// Signs with the one algorithm that the profile has for this kind of key: ECDSA with

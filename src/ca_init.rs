@@ -9,7 +9,7 @@ use rcgen::{
 };
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, PersistError};
 use time::{Duration, OffsetDateTime};
@@ -21,7 +21,7 @@ const BACKDATE: Duration = Duration::minutes(1);
 /// What kind of CA to make, and where.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where `ca.key` and `ca.crt` are put. Made, for its owner alone, if it is not there.
+    /// Where `ca.key` and `ca.crt` are put. Made if it is not there.
     pub directory: PathBuf,
     /// The kind of key.
     pub algorithm: KeyAlgorithm,
@@ -102,11 +102,9 @@ pub fn init(options: &Options, now: OffsetDateTime) -> Result<Made, InitError> {
     let certificate_pem = pem_certificate(certificate.der());
     let key_pem = Zeroizing::new(pem_block("PRIVATE KEY", key.serialized_der()));
 
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(&options.directory)
-        .map_err(failed("making", &options.directory))?;
+    // Whatever root's own umask is, the account that runs the signer must get there.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    fs::create_dir_all(&options.directory).map_err(failed("making", &options.directory))?;
     let key_file = prepare(&options.directory, key_pem.as_bytes(), 0o400)?;
     let certificate_file = prepare(&options.directory, certificate_pem.as_bytes(), 0o444)?;
     place(key_file, &made.key)?;

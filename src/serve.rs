@@ -3,7 +3,7 @@
 //! This module owns no rule. Each step is another module's, and takes what the one before made.
 
 use crate::audit::{self, Client, Log, Record};
-use crate::ca::{CaCertificate, CaKeyFile};
+use crate::ca::{CaCertificate, CaKey, CaKeyFile};
 use crate::config::{Config, Source};
 use crate::csr::Csr;
 use crate::endpoint::Endpoint;
@@ -19,6 +19,7 @@ use crate::sandbox::{Needs, confine, harden};
 use crate::verify::Certificate;
 use crate::{input, issue, output};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use std::time::Duration;
 
 /// All that is read of the environment.
 #[derive(Clone, Copy, Debug)]
@@ -94,23 +95,48 @@ fn sign(
         config.input_limit,
         config.input_timeout,
     )?;
-    let csr = Csr::from_input(&received)?;
-    record.set_public_key(csr.public_key().spki());
-    let grant = Grant::decide(name, csr)?;
-
+    let grant = judge(name, &received, record)?;
     // Only now, with nothing of the client's left to judge, is the key read.
-    let key = key_file.read(&ca)?;
-    let now = clock();
-    let validity = Validity::starting(now, config.validity, &ca);
-    let params = profile::client(&grant, validity, profile::serial()?)?;
-    let der = issue::issue(&params, grant.public_key(), &ca, &key)?;
-    let certificate = Certificate::check(der, &grant, &ca, now, config.validity)?;
+    let certificate = key_file.with_key(&ca, |key| {
+        certify(&grant, &ca, key, config.validity, clock(), record)
+    })?;
+    Ok(certificate.pem())
+}
+
+/// The first half of signing, as a function of values: may what was received be granted?
+///
+/// # Errors
+/// [`Error::Csr`] or [`Error::WrongName`].
+pub fn judge(name: MasterName, received: &[u8], record: &mut Record) -> Result<Grant, Error> {
+    let csr = Csr::from_input(received)?;
+    record.set_public_key(csr.public_key().spki());
+    Ok(Grant::decide(name, csr)?)
+}
+
+/// The second half: what was granted is issued, and looked at again.
+///
+/// `now` is in seconds since 1970.
+///
+/// # Errors
+/// [`Error::Profile`], [`Error::Issue`] or [`Error::Verify`]: each a defect of this program.
+pub fn certify(
+    grant: &Grant,
+    ca: &CaCertificate,
+    key: &CaKey,
+    total: Duration,
+    now: i64,
+    record: &mut Record,
+) -> Result<Certificate, Error> {
+    let validity = Validity::starting(now, total, ca);
+    let params = profile::client(grant, validity, profile::serial()?)?;
+    let der = issue::issue(&params, grant.public_key(), ca, key)?;
+    let certificate = Certificate::check(der, grant, ca, now, total)?;
 
     record.set_certificate(&certificate);
     if validity.ends_with_ca {
         record.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
     }
-    Ok(certificate.pem())
+    Ok(certificate)
 }
 
 fn peers(config: &Config, clock: fn() -> i64, record: &mut Record) -> Result<String, Error> {
@@ -121,13 +147,12 @@ fn peers(config: &Config, clock: fn() -> i64, record: &mut Record) -> Result<Str
     let layers = confine(Needs::Tcp(&ports), config.allow_without_seccomp)?;
     record.confinement = Some(layers.as_str());
     let own_key = OwnKey::generate()?;
-    let der = {
-        // The key is gone before the first byte goes out to a network.
-        let key = key_file.read(&ca)?;
+    // The key is gone before the first byte goes out to a network.
+    let der = key_file.with_key(&ca, |key| {
         let validity = Validity::starting(clock(), SIGNER_VALIDITY, &ca);
         let params = profile::signer(validity, profile::serial()?)?;
-        issue::issue(&params, own_key.public_key(), &ca, &key)?
-    };
+        Ok::<_, Error>(issue::issue(&params, own_key.public_key(), &ca, key)?)
+    })?;
     let certificate = Certificate::check_signer(der, own_key.public_key(), &ca, clock())?;
     record.set_public_key(own_key.public_key().spki());
     record.set_certificate(&certificate);

@@ -33,16 +33,17 @@ pub(super) fn config(ca_certificate: &[u8], identity: &Identity) -> Result<Clien
     Ok(config)
 }
 
-/// Connects to the first address that accepts.
+/// Connects to the first address that accepts. When none does, the first one's reason counts:
+/// `localhost` is tried over IPv6 on hosts that have none, too.
 pub(super) async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Cause> {
-    let mut refused = Cause::NothingListens;
+    let mut first = None;
     for address in endpoint.addresses() {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => refused = Cause::of_connecting(&error),
+            Err(error) => first = first.or(Some(Cause::of_connecting(&error))),
         }
     }
-    Err(refused)
+    Err(first.unwrap_or(Cause::NothingListens))
 }
 
 /// Does the handshake, after which the server is who it should be.

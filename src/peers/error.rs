@@ -92,9 +92,12 @@ pub enum Cause {
     /// The server refused our certificate.
     #[error("the server refused our certificate ({0})")]
     ClientCertificate(String),
-    /// etcd's authentication does not know us.
+    /// etcd's authentication knows who we are, and does not let us.
     #[error("etcd refused the identity etcd-signer (\"{0}\")")]
     Identity(String),
+    /// etcd's authentication is on, and it has not taken our name from our certificate.
+    #[error("etcd does not know who asks (\"{0}\")")]
+    Anonymous(String),
     /// etcd does not answer as a learner.
     #[error("it is a learner, and learners do not answer")]
     Learner,
@@ -201,19 +204,13 @@ impl Cause {
     /// A gRPC status: the server's, or tonic's own about what the server sent.
     pub(super) fn of_status(status: &tonic::Status) -> Self {
         let message = escape(status.message().as_bytes());
-        if status.message().contains("not supported for learner") {
-            return Self::Learner;
-        }
+        let says = |words| status.message().contains(words);
         match status.code() {
+            // etcd's own words, where its codes alone say too little.
+            _ if says("not supported for learner") => Self::Learner,
+            Code::InvalidArgument if says("user name is empty") => Self::Anonymous(message),
+            Code::FailedPrecondition if says("user name not found") => Self::Identity(message),
             Code::PermissionDenied | Code::Unauthenticated => Self::Identity(message),
-            // etcd's words for a user that it does not know, or that has no name.
-            Code::InvalidArgument | Code::FailedPrecondition
-                if ["user name", "auth"]
-                    .iter()
-                    .any(|word| status.message().contains(word)) =>
-            {
-                Self::Identity(message)
-            }
             Code::OutOfRange => Self::TooLarge,
             Code::Internal | Code::Unimplemented => Self::NotMemberList(message),
             _ => Self::Status(message),
@@ -255,6 +252,10 @@ impl Cause {
                 "etcd's authentication is on: run etcdctl user add etcd-signer --no-password; \
                  it needs no role"
             }
+            Self::Anonymous(_) => {
+                "etcd's authentication is on: start etcd with --client-cert-auth, \
+                 so that it takes the name from the certificate"
+            }
             Self::Learner => "put a voting member into etcd_endpoints too",
             Self::NoMember(_) => {
                 "look at etcdctl member list, and at each member's --advertise-client-urls"
@@ -270,13 +271,20 @@ fn shown(names: &[String]) -> Vec<String> {
     let mut shown: Vec<String> = names
         .iter()
         .take(SHOWN_NAMES)
-        .map(|name| escape(name.as_bytes()))
+        .map(|name| escape(bare(name).as_bytes()))
         .collect();
     let hidden = names.len().saturating_sub(SHOWN_NAMES);
     if hidden > 0 {
         shown.push(format!("and {hidden} more"));
     }
     shown
+}
+
+/// rustls says `DnsName("a")` and `IpAddress(10.0.0.1)`.
+fn bare(name: &str) -> &str {
+    name.split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'))
+        .map_or(name, |inner| inner.trim_matches('"'))
 }
 
 /// Every endpoint with its cause, and each piece of advice once.
@@ -366,7 +374,6 @@ mod tests {
     #[test]
     fn knows_etcds_ways_to_refuse_an_identity() {
         for (code, message) in [
-            (Code::InvalidArgument, "etcdserver: user name is empty"),
             (Code::FailedPrecondition, "etcdserver: user name not found"),
             (Code::PermissionDenied, "etcdserver: permission denied"),
             (Code::Unauthenticated, "etcdserver: invalid auth token"),
@@ -375,6 +382,9 @@ mod tests {
             assert_eq!(cause, Cause::Identity(message.to_owned()));
             assert!(cause.advice().contains("user add etcd-signer"));
         }
+        let anonymous = Status::new(Code::InvalidArgument, "etcdserver: user name is empty");
+        let cause = Cause::of_status(&anonymous);
+        assert!(cause.advice().contains("--client-cert-auth"), "{cause}");
         let learner = Status::new(
             Code::FailedPrecondition,
             "etcdserver: rpc not supported for learner",

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// The example of the same name, which `cargo test` builds beside the tests.
-fn example() -> PathBuf {
+pub(crate) fn example() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
@@ -158,8 +158,7 @@ fn the_kernel_says_that_the_waiting_process_is_confined() {
 
 #[test]
 fn the_key_is_not_in_memory_while_input_is_awaited() {
-    if !rustix::process::geteuid().is_root() {
-        println!("LEFT OUT: only root can read the memory of a process that is not dumpable");
+    if !crate::harness::is_root("reading the memory of a process that is not dumpable") {
         return;
     }
     let waiting = Waiting::start();
@@ -181,7 +180,7 @@ fn the_key_is_not_in_memory_while_input_is_awaited() {
 }
 
 /// All memory of a process that can be read.
-fn memory(pid: u32) -> Vec<u8> {
+pub(crate) fn memory(pid: u32) -> Vec<u8> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let mem = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
     let mut all = Vec::new();
@@ -241,14 +240,22 @@ fn a_request_opens_its_three_files_and_writes_none() {
             }
             // O_PATH opens a directory for looking at its owner and mode, not for reading.
             if !rest.contains("O_PATH") {
-                opened.push(rest.split('"').nth(1).unwrap().to_owned());
+                let path = rest.split('"').nth(1).unwrap_or("not readable");
+                opened.push(path.to_owned());
             }
         }
     }
     // /proc/self/maps is the C library's, looking for the end of the stack before main.
     // A build that is not static opens its libraries and the locale as well.
     opened.retain(|path| path != "/proc/self/maps" && !is_library(path));
-    assert_eq!(opened, ["config.toml", "ca.crt", "ca.key"]);
+    if crate::harness::is_root("reading the paths that a process which is not dumpable opens") {
+        let names = opened.iter().map(|path| path.rsplit('/').next().unwrap());
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            ["config.toml", "ca.crt", "ca.key"]
+        );
+    }
+    assert_eq!(opened.len(), 3, "{trace}");
 }
 
 fn is_library(path: &str) -> bool {

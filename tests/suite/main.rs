@@ -8,14 +8,26 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::print_stdout,
-    clippy::print_stderr
+    clippy::print_stderr,
+    unreachable_pub
 )]
 
 mod architecture;
+mod ca_init;
+mod commands;
 mod confinement;
+mod harness;
+mod limits;
 mod peers;
+mod profile;
+mod properties;
+mod requests;
 mod second_look;
+mod setup;
 mod sshd;
+mod static_build;
+mod surroundings;
+mod used_by;
 
 /// The executable under test: the static release build, where `make test` names it.
 fn signer_path() -> std::path::PathBuf {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod hostile;
+mod key;
 mod pki;
 mod real;
 mod servers;
@@ -9,15 +10,17 @@ mod servers;
 use pki::Pki;
 use std::fs;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
-/// Runs `get-peers` with these endpoints.
+/// Runs `get-peers` with these endpoints. It may take two seconds; one that hangs is killed.
 fn get_peers(pki: &Pki, endpoints: &[&str]) -> Output {
-    let start = Instant::now();
-    let output = signer(pki, endpoints, "get-peers").output().unwrap();
-    // Three times the most that the settings allow: nothing is measured, a hang is found.
-    assert!(start.elapsed() < Duration::from_secs(15), "{output:?}");
-    output
+    let signer = signer(pki, endpoints, "get-peers");
+    Command::new("timeout")
+        .args(["--signal=KILL", "30"])
+        .arg(signer.get_program())
+        .args(signer.get_args())
+        .env("SSH_ORIGINAL_COMMAND", "get-peers")
+        .output()
+        .unwrap()
 }
 
 fn signer(pki: &Pki, endpoints: &[&str], command: &str) -> Command {

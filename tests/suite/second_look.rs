@@ -3,6 +3,7 @@
 use etcd_signer::ca::{CaCertificate, CaKey, CaKeyFile};
 use etcd_signer::ca_init::{self, KeyAlgorithm, Options};
 use etcd_signer::csr::Csr;
+use etcd_signer::identity::OwnKey;
 use etcd_signer::issue::issue;
 use etcd_signer::name::MasterName;
 use etcd_signer::policy::Grant;
@@ -224,4 +225,49 @@ fn a_certificate_never_outlives_its_ca() {
         case.changed(|p| p.not_after += time::Duration::SECOND),
         "validity",
     );
+}
+
+/// The signer's own certificate is of the same table, for one name and at most five minutes,
+/// and neither look takes the other's certificate.
+#[test]
+fn the_signers_own_certificate_is_a_case_apart() {
+    let case = Case::new(3650);
+    let own = OwnKey::generate().unwrap();
+    let issue_own = |total, change: fn(&mut CertificateParams)| {
+        let validity = Validity::starting(case.now, total, &case.ca);
+        let mut params = profile::signer(validity, profile::serial().unwrap()).unwrap();
+        change(&mut params);
+        issue(&params, own.public_key(), &case.ca, &case.key).unwrap()
+    };
+    let judge_own = |der| {
+        Certificate::check_signer(der, own.public_key(), &case.ca, case.now)
+            .map(|_| ())
+            .map_err(|rejected| rejected.to_string())
+    };
+    let five_minutes = Duration::from_secs(300);
+    assert_eq!(judge_own(issue_own(five_minutes, |_| ())), Ok(()));
+    let longer = five_minutes + Duration::from_secs(1);
+    rejects(judge_own(issue_own(longer, |_| ())), "validity");
+    rejects(
+        judge_own(issue_own(five_minutes, |p| {
+            p.distinguished_name = DistinguishedName::new();
+            p.distinguished_name.push(DnType::CommonName, "root");
+        })),
+        "subject",
+    );
+    rejects(
+        judge_own(issue_own(five_minutes, |p| {
+            p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        })),
+        "extendedKeyUsage",
+    );
+
+    let validity = Validity::starting(case.now, five_minutes, &case.ca);
+    let serial = profile::serial().unwrap();
+    let for_master = profile::client(&case.grant, validity, serial).unwrap();
+    let der = issue(&for_master, own.public_key(), &case.ca, &case.key).unwrap();
+    rejects(judge_own(der), "subject");
+    let for_signer = profile::signer(validity, serial).unwrap();
+    let der = issue(&for_signer, case.grant.public_key(), &case.ca, &case.key).unwrap();
+    rejects(case.judge(der), "subject");
 }

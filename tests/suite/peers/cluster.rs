@@ -27,13 +27,15 @@ fn etcd() -> String {
     std::env::var("ETCD").unwrap_or_else(|_| "etcd".to_owned())
 }
 
-/// What `etcd --version` says of itself: major and minor.
-pub(super) fn version() -> (u32, u32) {
+/// What `etcd --version` says of itself: major, minor and patch.
+pub(super) fn version() -> [u32; 3] {
     let output = Command::new(etcd()).arg("--version").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let version = text.split_whitespace().nth(2).unwrap();
-    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-    (parts.next().unwrap(), parts.next().unwrap())
+    let parts = version
+        .split(['.', '-', '+'])
+        .map(|part| part.parse().unwrap());
+    parts.take(3).collect::<Vec<_>>().try_into().unwrap()
 }
 
 pub(super) struct Cluster {
@@ -122,7 +124,10 @@ impl Cluster {
         let peer = format!("--peer-urls={}", new.peer_url());
         let name = new.name.clone();
         let arguments = [&["member", "add", &name, &peer], kind].concat();
-        self.etcdctl(&arguments, 0);
+        // For its first seconds a cluster takes itself for too unhealthy to be changed.
+        self.wait("the new member to be accepted", |cluster| {
+            cluster.try_etcdctl(&arguments, 0).status.success()
+        });
         index
     }
 
@@ -153,11 +158,16 @@ impl Cluster {
     }
 
     pub(super) fn try_etcdctl(&self, arguments: &[&str], index: usize) -> Output {
+        self.try_etcdctl_as("root", arguments, index)
+    }
+
+    /// The same as another user.
+    pub(super) fn try_etcdctl_as(&self, name: &str, arguments: &[&str], index: usize) -> Output {
         Command::new(std::env::var("ETCDCTL").unwrap_or_else(|_| "etcdctl".to_owned()))
             .env("ETCDCTL_API", "3")
             .env("ETCDCTL_CACERT", self.pki.certificate())
-            .env("ETCDCTL_CERT", self.clients().path("root.crt"))
-            .env("ETCDCTL_KEY", self.clients().path("root.key"))
+            .env("ETCDCTL_CERT", self.clients().path(&format!("{name}.crt")))
+            .env("ETCDCTL_KEY", self.clients().path(&format!("{name}.key")))
             .env("ETCDCTL_ENDPOINTS", self.url(index))
             .args(arguments)
             .output()
@@ -200,6 +210,20 @@ impl Cluster {
             .spawn()
             .unwrap();
         self.members[index].process = Some(process);
+    }
+
+    /// Switches etcd's own authentication on.
+    pub(super) fn enable_auth(&self) {
+        for arguments in [
+            &["user", "add", "root:root"][..],
+            &["user", "grant-role", "root", "root"],
+            &["auth", "enable"],
+        ] {
+            self.etcdctl(arguments, 0);
+        }
+        self.clients().client("nobody");
+        let get = self.try_etcdctl_as("nobody", &["get", "a"], 0);
+        assert!(!get.status.success(), "authentication is off: {get:?}");
     }
 
     fn log(&self, index: usize) -> PathBuf {

@@ -168,13 +168,14 @@ fn field(message: &mut Vec<u8>, number: u8, contents: &[u8]) {
 }
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// An HTTP/2 frame.
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -184,7 +185,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A literal header field, never indexed, without Huffman coding.
-fn header(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(super) fn header(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     block.push(0x10);
     for text in [name, value] {
         assert!(text.len() < 127);

@@ -29,6 +29,10 @@ pub(super) struct Issued {
 
 impl Pki {
     pub(super) fn new() -> Self {
+        Self::with_key(KeyPair::generate().unwrap())
+    }
+
+    pub(super) fn with_key(key: KeyPair) -> Self {
         let dir = tempfile::Builder::new().prefix("peers-").tempdir().unwrap();
         let mut params = CertificateParams::default();
         params
@@ -38,7 +42,6 @@ impl Pki {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.not_before = OffsetDateTime::now_utc() - Duration::days(9);
         params.not_after = OffsetDateTime::now_utc() + Duration::days(9);
-        let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let pki = Self { dir, params, key };
         fs::write(pki.certificate(), pem_certificate(certificate.der())).unwrap();

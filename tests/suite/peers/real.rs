@@ -119,31 +119,35 @@ fn etcd_with_tls_1_2_alone() {
     );
 }
 
+/// etcd takes the name from the certificate, and does not look whether it has such a user.
 #[test]
-fn etcds_own_authentication_needs_the_user_without_a_role() {
+fn etcds_own_authentication_needs_no_role_and_no_user() {
     let cluster = Cluster::start(1);
-    let url = cluster.url(0);
-    for arguments in [
-        &["user", "add", "root:root"][..],
-        &["user", "grant-role", "root", "root"],
-        &["auth", "enable"],
-    ] {
-        cluster.etcdctl(arguments, 0);
-    }
-    let without = get_peers(&cluster.pki, &[&url]);
-    if without.status.success() {
-        answers(&without, &cluster.urls(&[0]));
-        println!("etcd {:?} tells its members without the user", version());
+    cluster.enable_auth();
+    let without = get_peers(&cluster.pki, &[&cluster.url(0)]);
+    answers(&without, &cluster.urls(&[0]));
+    cluster.etcdctl(&["user", "add", "etcd-signer", "--no-password"], 0);
+    let with = get_peers(&cluster.pki, &[&cluster.url(0)]);
+    answers(&with, &cluster.urls(&[0]));
+}
+
+/// Then it has no name for whoever asks, and later releases want one.
+#[test]
+fn etcds_own_authentication_without_client_certificates() {
+    let cluster = Cluster::start_with(1, &["--client-cert-auth=false"]);
+    cluster.enable_auth();
+    let output = get_peers(&cluster.pki, &[&cluster.url(0)]);
+    if version() < [3, 6, 10] && output.status.success() {
+        answers(&output, &cluster.urls(&[0]));
     } else {
         fails(
-            &without,
-            &["etcd refused the identity", "user add etcd-signer"],
+            &output,
+            &[
+                "etcd does not know who asks",
+                "start etcd with --client-cert-auth",
+            ],
         );
-        println!("etcd {:?} wants the user", version());
     }
-    // As the message says it.
-    cluster.etcdctl(&["user", "add", "etcd-signer", "--no-password"], 0);
-    answers(&get_peers(&cluster.pki, &[&url]), &cluster.urls(&[0]));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 #
 # /etc, /home, /root, /run, /tmp, /var/log and /var/tmp are copies or empty, and /usr/bin gets
 # one more file, the signer. Nothing on the machine changes, and when the script ends, every
-# process that it started is gone with the process namespace.
+# process that it started is gone with the process namespace. (To end it from elsewhere: kill
+# its process group, or unshare with KILL; unshare alone does not listen to TERM.)
 #
 #   10.99.0.1, fd99::1    the leader, where sshd runs (this namespace)
 #   10.99.1.x, fd99:1::1  clients in the named networks (namespace "net", where clients run)
@@ -29,6 +30,8 @@ enter_namespaces() {
         IN_BED=1 exec unshare --mount --net --pid --fork --kill-child --mount-proc \
             --propagation private -- bash "$0" "$@"
     fi
+    # unshare itself ignores these, and so would the first process of a namespace.
+    trap 'exit 130' INT TERM HUP
 }
 
 make_bed() {

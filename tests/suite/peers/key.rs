@@ -1,0 +1,86 @@
+//! The CA key is out of memory before etcd is asked.
+
+use super::hostile;
+use super::pki::Pki;
+use super::signer;
+use crate::confinement::memory;
+use crate::harness::is_root;
+use etcd_signer::exact;
+use num_bigint::BigUint;
+use rcgen::KeyPair;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+/// The order of P-256's group (FIPS 186-4, D.1.2.3).
+const P256_ORDER: &[u8] = b"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+
+/// None of these secrets is in the memory of a signer that waits for a silent server.
+fn none_is_in_memory(pki: &Pki, secrets: &[Vec<u8>]) {
+    if !is_root("the memory of a process that is not dumpable") {
+        return;
+    }
+    let (sender, connected) = mpsc::channel();
+    let url = hostile::tcp(move |stream| {
+        sender.send(stream).unwrap();
+        Ok(())
+    });
+    let mut waiting = signer(pki, &[&url], "get-peers")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stream = connected.recv().unwrap();
+    let memory = memory(waiting.id());
+    drop(stream);
+    waiting.wait().unwrap();
+
+    let holds = |bytes: &[u8]| memory.windows(bytes.len()).any(|at| at == bytes);
+    let certificate = pem::parse(fs::read(pki.certificate()).unwrap()).unwrap();
+    assert!(
+        holds(certificate.contents()),
+        "the search finds nothing at all"
+    );
+    for (index, secret) in secrets.iter().enumerate() {
+        assert!(secret.len() >= 32);
+        assert!(!holds(secret), "secret {index} is in memory");
+        let reversed: Vec<u8> = secret.iter().rev().copied().collect();
+        assert!(!holds(&reversed), "secret {index} is in memory, reversed");
+    }
+    let pem = fs::read(pki.path("ca.key")).unwrap();
+    let line = pem.split(|byte| *byte == b'\n').nth(1).unwrap();
+    assert!(!holds(line), "the key's PEM is in memory");
+}
+
+#[test]
+fn a_key_on_p256_is_wiped() {
+    let key = KeyPair::generate().unwrap();
+    // PKCS#8 of P-256: the scalar is bytes 36 to 67.
+    let scalar = key.serialize_der()[36..68].to_vec();
+    // What is calculated with is the scalar times 2^256, modulo the order (Montgomery's form).
+    let order = BigUint::parse_bytes(P256_ORDER, 16).unwrap();
+    let shifted: BigUint = BigUint::from_bytes_be(&scalar) << 256;
+    let mut montgomery = (shifted % order).to_bytes_le();
+    montgomery.resize(32, 0);
+    none_is_in_memory(&Pki::with_key(key), &[scalar, montgomery]);
+}
+
+#[test]
+fn a_key_of_rsa_is_wiped() {
+    let made = Command::new("openssl")
+        .args("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".split(' '))
+        .output()
+        .unwrap();
+    let der = pem::parse(made.stdout).unwrap().into_contents();
+    // PKCS#8 holds version, algorithm, and PKCS#1 in an OCTET STRING.
+    let pkcs8 = exact::elements(exact::single(&der).unwrap().contents).unwrap();
+    let pkcs1 = exact::single(pkcs8[2].contents).unwrap();
+    let numbers = exact::elements(pkcs1.contents).unwrap();
+    // The numbers from the private exponent on; of each, some bytes from within.
+    let secrets: Vec<Vec<u8>> = numbers[3..]
+        .iter()
+        .map(|number| number.contents[40..72].to_vec())
+        .collect();
+    assert_eq!(secrets.len(), 6);
+    let key = KeyPair::try_from(der).unwrap();
+    none_is_in_memory(&Pki::with_key(key), &secrets);
+}

@@ -1,0 +1,32 @@
+//! The release build: one static executable.
+
+use std::process::Command;
+
+#[test]
+fn the_release_build_needs_no_interpreter_and_no_library() {
+    if std::env::var_os("ETCD_SIGNER").is_none() {
+        crate::harness::left_out("the static build: ETCD_SIGNER, which make test sets, is not set");
+        return;
+    }
+    let readelf = |what: &str| {
+        let output = Command::new("readelf")
+            .args(["--wide", what])
+            .arg(crate::signer_path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let segments = readelf("--program-headers");
+    assert!(segments.contains("LOAD"), "{segments}");
+    assert!(!segments.contains("INTERP"), "{segments}");
+    let dynamic = readelf("--dynamic");
+    assert!(!dynamic.contains("NEEDED"), "{dynamic}");
+    // Nothing on the stack or in writable segments can be executed.
+    for line in segments.lines().filter(|line| line.contains("GNU_STACK")) {
+        assert!(
+            !line.contains('E'.to_string().as_str()) || line.contains("RW "),
+            "{line}"
+        );
+    }
+}
