@@ -24,7 +24,7 @@ enter_namespaces() {
     [ -n "${SIGNER:-}" ] || fatal "SIGNER must name the etcd-signer executable"
     local tool
     for tool in unshare nsenter ip sshd ssh ssh-keygen openssl useradd runuser setpriv su pgrep; do
-        command -v "$tool" >/dev/null || fatal "$tool is missing: see tests/install-tools.sh"
+        command -v "$tool" >/dev/null || fatal "$tool is missing: see tests/tools/install.sh"
     done
     if [ -z "${IN_BED:-}" ]; then
         IN_BED=1 exec unshare --mount --net --pid --fork --kill-child --mount-proc \
