@@ -6,13 +6,12 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::{Mutex, PoisonError};
 
 /// A script that is running, with everything that it started.
 struct Script(Child);
 
 impl Script {
-    fn start(name: &str, parts: &[&str]) -> Self {
+    fn start(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/suite/sshd")
             .join(name);
@@ -22,7 +21,6 @@ impl Script {
         command
             .args(["--pdeathsig", "KILL", "bash"])
             .arg(path)
-            .args(parts)
             .env("SIGNER", crate::signer_path())
             .process_group(0);
         // A release is static; what `cargo test` alone builds is not, and the script says so.
@@ -40,31 +38,12 @@ impl Drop for Script {
     }
 }
 
-/// Runs a script to its end. One at a time: each alone keeps two cores busy.
-fn run(name: &str, parts: &[&str]) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    if !rustix::process::geteuid().is_root() {
-        println!("LEFT OUT: {name} {parts:?}: it needs root, for namespaces, sshd and su");
-        return;
-    }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut script = Script::start(name, parts);
-    assert!(script.0.wait().unwrap().success(), "see what it says above");
-}
-
 #[test]
 fn every_attack_through_sshd_gets_nothing() {
-    run("attacks.sh", &[]);
-}
-
-#[test]
-fn two_hundred_masters_at_once_all_get_their_certificate() {
-    run("load.sh", &["masters"]);
-}
-
-#[test]
-fn five_hundred_stalled_requests_leave_nothing_behind() {
-    run("load.sh", &["stalled"]);
+    if crate::harness::is_root("attacks through sshd, in namespaces of their own") {
+        let mut script = Script::start("attacks.sh");
+        assert!(script.0.wait().unwrap().success(), "see the table above");
+    }
 }
 
 /// What must hold for the account however the client logs in is the same in both files.

@@ -159,7 +159,7 @@ account() {
     local entry
     entry=$(getent passwd signer)
     said="home / and shell ${entry##*:}; made with password field $(cat "$bed/password.made")"
-    [ "$(cut -d: -f6,7 <<<"$entry")" = /:/usr/bin/etcd-signer ] || return 1
+    [ "$(cut -d: -f6,7 <<<"$entry")" = /:/usr/bin/etcd-signer-login ] || return 1
     [[ $(cat "$bed/password.made") == !* ]] || return 1
     ! grep -q etcd-signer /etc/shells
 }

@@ -42,6 +42,7 @@ make_bed() {
     cp "$here/"*.py "$bed/"
     mkdir "$bed/upper" "$bed/work"
     install -m 0711 "$SIGNER" "$bed/upper/etcd-signer" || fatal "no signer at $SIGNER"
+    ln -s etcd-signer "$bed/upper/etcd-signer-login"
     mount -t overlay -o "lowerdir=/usr/bin,upperdir=$bed/upper,workdir=$bed/work" \
         overlay /usr/bin || fatal "no overlay over /usr/bin"
     chmod 0755 /usr/bin
@@ -88,7 +89,7 @@ make_accounts() {
     else
         groupadd --system signer
         useradd --system --gid signer --home-dir / --no-create-home \
-            --shell /usr/bin/etcd-signer --comment "etcd-signer endpoint" signer
+            --shell /usr/bin/etcd-signer-login --comment "etcd-signer endpoint" signer
     fi
     getent shadow signer | cut -d: -f2 >"$bed/password.made"
     passwd --delete signer >/dev/null
@@ -200,5 +201,5 @@ wait_until() {
     done
 }
 
-signers() { pgrep -x etcd-signer; }
+signers() { pgrep '^etcd-signer'; }
 no_signer() { ! signers >/dev/null; }

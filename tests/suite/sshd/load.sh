@@ -25,7 +25,7 @@ address() { echo "10.99.1.$((1 + $1 % 200))"; }
 
 # What sshd and the signer still run for clients, besides the listener itself.
 leftovers() {
-    pgrep -x etcd-signer | wc -l
+    pgrep '^etcd-signer' | wc -l
     pgrep -f '^sshd: ' | grep -cvx "$sshd_pid"
 }
 nothing_left() { [ "$(leftovers | tr '\n' ' ')" = "0 0 " ]; }
@@ -96,7 +96,7 @@ stalled() {
     local begin=$SECONDS
     for i in $(seq "$count"); do staller "$i" & jobs+=($!); done
     while [ "$(find "$bed/stalled" -name '*.code' | wc -l)" -lt "$count" ]; do
-        now=$(pgrep -cx etcd-signer)
+        now=$(pgrep -c '^etcd-signer')
         [ "$now" -le "$most" ] || most=$now
         sleep 0.5
         [ $((SECONDS - begin)) -lt 900 ] || break
@@ -141,12 +141,12 @@ END
     pkill -CONT -f 'leader kubemaster-m$'
     kill "$holder" "${jobs[@]}" 2>/dev/null
 }
-twenty_signers() { [ "$(pgrep -cx etcd-signer)" = 20 ]; }
+twenty_signers() { [ "$(pgrep -c '^etcd-signer')" = 20 ]; }
 
 cut_off() {
     client leader kubemaster-m >/dev/null 2>&1 < <(sleep 1000) &
     local job=$! begin=$SECONDS
-    wait_until 20 pgrep -x etcd-signer >/dev/null || { verdict 1 "no signer ran"; return; }
+    wait_until 20 pgrep '^etcd-signer' >/dev/null || { verdict 1 "no signer ran"; return; }
     ip -n net link set client0 down
     wait_until 60 no_signer
     verdict $? "the network is cut: the signer is gone after $((SECONDS - begin)) s"
