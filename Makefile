@@ -20,6 +20,9 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" $(CARGO) build --re
 INSTALL := tests/tools/install.sh
 TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount
 
+# What attacks the endpoint, or does its main job, besides OpenSSH.
+ATTACKERS := ip gdb strace dbclient plink rsync xauth runuser paramiko asyncssh
+
 export ETCD_SIGNER = $(CURDIR)/$(BINARY)
 
 .PHONY: build
@@ -35,9 +38,21 @@ demo: ## show the whole story on loopback: a CA, sshd, etcd, and a master
 
 .PHONY: test
 test: ## run all tests against real sshd, etcd and openssl
-	@$(INSTALL) $(TOOLS) readelf strace journald
+	@$(INSTALL) $(TOOLS) readelf strace journald $(ATTACKERS)
 	$(STATIC)
 	cargo test --locked
+
+.PHONY: test-sshd-load
+test-sshd-load: ## sshd under load, and clients that stall or vanish (root, some minutes)
+	@$(INSTALL) $(TOOLS) $(ATTACKERS)
+	$(STATIC)
+	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/load.sh
+
+.PHONY: test-sshd-red
+test-sshd-red: ## whether each attack on the endpoint can succeed without its line (root)
+	@$(INSTALL) $(TOOLS) $(ATTACKERS)
+	$(STATIC)
+	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/red.sh
 
 .PHONY: test-interop
 test-interop: ## get-peers against etcd 3.5 (PyPI), and 3.6 and 3.7 (built with Go)

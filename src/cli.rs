@@ -4,8 +4,7 @@ use crate::ca_init::{self, KeyAlgorithm};
 use crate::config::Source;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the process was started to do.
 #[derive(Debug)]
@@ -63,6 +62,9 @@ struct InitArgs {
 ///
 /// As a login shell the program gets `-c` and a string, or a name that begins with a hyphen.
 /// The string is what the client or the account's owner wishes to run: it is never looked at.
+/// The same holds under any name but `etcd-signer`: the account's shell is a link with another
+/// name, because `su signer -- ARGUMENTS` hands arguments to the shell as they are, and every
+/// local user can say that. Neither su nor sshd lets them choose the name.
 ///
 /// # Errors
 /// clap's own, for a usage that it does not know, and for `--help` and `--version`.
@@ -84,10 +86,11 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
 }
 
 fn is_login_shell(arguments: &[OsString]) -> bool {
-    let named = arguments
+    let own_name = arguments
         .first()
-        .is_some_and(|name| name.as_bytes().starts_with(b"-"));
-    named || arguments.get(1).is_some_and(|first| first == "-c")
+        .and_then(|name| Path::new(name).file_name())
+        .is_none_or(|name| name == "etcd-signer");
+    !own_name || arguments.get(1).is_some_and(|first| first == "-c")
 }
 
 #[cfg(test)]
@@ -116,6 +119,10 @@ mod tests {
             ],
             &["-etcd-signer"],
             &["-sh", "ca", "init"],
+            &["etcd-signer-login"],
+            &["etcd-signer-login", "serve", "--config", "/x"],
+            &["etcd-signer-login", "ca", "init"],
+            &["/usr/bin/etcd-signer-login", "--help"],
         ] {
             assert_eq!(source(arguments), Some(Source::Default), "{arguments:?}");
         }
@@ -123,7 +130,10 @@ mod tests {
 
     #[test]
     fn serve_takes_a_settings_file() {
-        assert_eq!(source(&["etcd-signer", "serve"]), Some(Source::Default));
+        for name in ["etcd-signer", "/usr/bin/etcd-signer", "./etcd-signer"] {
+            assert_eq!(source(&[name, "serve"]), Some(Source::Default));
+            assert_eq!(source(&[name, "ca"]), None);
+        }
         assert_eq!(
             source(&["etcd-signer", "serve", "--config", "/x"]),
             Some(Source::File(PathBuf::from("/x")))

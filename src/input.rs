@@ -40,7 +40,7 @@ pub fn read_to_end(
     let deadline = Instant::now()
         .checked_add(timeout)
         .ok_or(InputError::TimedOut(timeout))?;
-    let mut received = Vec::with_capacity(limit.saturating_add(1));
+    let mut received = Vec::new();
     let mut buffer = [0_u8; 8192];
     loop {
         wait(&input, PollFlags::IN, deadline)

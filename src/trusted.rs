@@ -129,6 +129,8 @@ fn hint(source: &io::Error) -> &'static str {
 pub struct TrustedFile {
     what: &'static str,
     path: String,
+    /// When it was judged. A file that grows afterwards is too large.
+    size: u64,
     file: File,
 }
 
@@ -179,6 +181,7 @@ impl TrustedFile {
         Ok(Self {
             what,
             path: shown,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
             file: File::from(fd),
         })
     }
@@ -188,11 +191,13 @@ impl TrustedFile {
     /// # Errors
     /// [`FileError::TooLarge`] or [`FileError::Unreadable`].
     pub fn read(self, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-        let capacity = usize::try_from(limit).unwrap_or(0).saturating_add(1);
-        // Allocated once, so that no copy is left behind by growing.
+        // Allocated once, so that no copy is left behind by growing, and as small as it goes:
+        // all of it is wiped.
+        let expected = self.size.min(limit).saturating_add(1);
+        let capacity = usize::try_from(expected).unwrap_or(0);
         let mut contents = Zeroizing::new(Vec::with_capacity(capacity));
         self.file
-            .take(limit.saturating_add(1))
+            .take(expected)
             .read_to_end(&mut contents)
             .map_err(|source| FileError::Unreadable {
                 what: self.what,

@@ -24,6 +24,7 @@ mod properties;
 mod requests;
 mod second_look;
 mod setup;
+mod sshd;
 mod static_build;
 mod surroundings;
 mod used_by;

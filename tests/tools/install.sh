@@ -26,6 +26,7 @@ journald systemd a real journal to look for audit records in
 ip iproute2 networks of a test's own
 gdb gdb attacking a running signer with a debugger
 dbclient dropbear-bin another ssh client
+plink putty-tools another ssh client
 rsync rsync an attack through the endpoint
 xauth xauth an attack through the endpoint
 sudo sudo running commands as other users
