@@ -43,10 +43,10 @@ test: ## run all tests against real sshd, etcd and openssl
 	cargo test --locked
 
 .PHONY: test-sshd-load
-test-sshd-load: ## sshd under load, and clients that stall or vanish (root, some minutes)
+test-sshd-load: ## sshd under load, and clients that stall or vanish (root; LOAD="masters stalled" is a part of it)
 	@$(INSTALL) $(TOOLS) $(ATTACKERS)
 	$(STATIC)
-	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/load.sh
+	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/load.sh $(LOAD)
 
 .PHONY: test-sshd-red
 test-sshd-red: ## whether each attack on the endpoint can succeed without its line (root)

@@ -610,3 +610,56 @@ fn the_base64_and_pem_are_sound() {
     refuses(&ca, "it is no PKCS#10 request", &spki);
     assert_eq!(sign(&base64(&der)).code, Some(0));
 }
+
+/// Requests of six makers, as they wrote them (`fuzz/seeds/README.md` says which).
+#[test]
+fn every_makers_requests_are_taken_or_refused_as_they_should_be() {
+    let ca = Ca::new();
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let mut makers = std::collections::BTreeMap::<String, usize>::new();
+    for entry in std::fs::read_dir(seeds).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let Some(stem) = name.strip_suffix(".pem") else {
+            continue;
+        };
+        let pem = std::fs::read(&path).unwrap();
+        let refusal = match stem {
+            "keytool-dsa" => "its key is DSA",
+            "openssl-compressed" => "not in the uncompressed form",
+            "openssl-ed448" => "its key is Ed448",
+            "openssl-explicit" => "on a curve without a name",
+            "openssl-k1" => "its key is ECDSA on secp256k1",
+            "openssl-no-name" => "has no common name",
+            "openssl-p256-sha512" => "its signature is ECDSA with SHA-512",
+            "openssl-p521" => "its key is ECDSA on P-521",
+            "openssl-pss" => "its key is RSA-PSS",
+            "openssl-rsa-sha1" => "its signature is RSA with SHA-1",
+            "openssl-rsa1" => "its RSA key has 1024 bits",
+            "openssl-two-names" => "has 2 common names",
+            "pyca-bmpstring" => "in a string type other than",
+            "pyca-rsa-e3" => "exponent is not 65537",
+            _ => "",
+        };
+        if refusal.is_empty() {
+            accepts(&ca, stem, &pem);
+            let maker = stem.split('-').next().unwrap().to_owned();
+            *makers.entry(maker).or_default() += 1;
+        } else {
+            refuses(&ca, refusal, &pem);
+        }
+    }
+    let accepted: Vec<_> = makers
+        .iter()
+        .map(|(maker, count)| (maker.as_str(), *count))
+        .collect();
+    let expected = [
+        ("gnutls", 3),
+        ("go", 4),
+        ("keytool", 3),
+        ("nss", 2),
+        ("openssl", 8),
+        ("pyca", 4),
+    ];
+    assert_eq!(accepted, expected);
+}
