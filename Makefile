@@ -78,6 +78,19 @@ reproducible: ## two builds from two folders, compared byte for byte, and the li
 	@$(INSTALL) cc git jq
 	@tests/reproducible.sh
 
+.PHONY: bench
+bench: ## what a request costs, beside openssl, cfssl and a program that does nothing
+	@$(INSTALL) $(TOOLS) strace cfssl
+	$(STATIC)
+	cargo bench --locked --bench requests
+
+.PHONY: instructions
+instructions: ## how many instructions a request takes: the same number every time (valgrind)
+	@$(INSTALL) cc openssl valgrind
+	$(STATIC)
+	cargo build --locked --example confinement
+	@tests/bench/instructions.sh $(BINARY)
+
 .PHONY: fuzz
 fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
 	@$(INSTALL) c++
