@@ -278,6 +278,8 @@ fn the_signers_own_certificate_is_a_case_apart() {
     rejects(case.judge(der), "subject");
 }
 
+type Change = fn(&mut CertificateParams);
+
 /// A member's certificate is a case of its own too: for the hosts that were named, in their
 /// order, for both uses, and neither look takes the other's.
 #[test]
@@ -290,7 +292,7 @@ fn a_members_certificate_is_a_case_apart() {
     };
     let member = MemberGrant::decide(hosts(), csr("etcd-member")).unwrap();
     let year = Duration::from_secs(365 * 24 * 60 * 60);
-    let issue_member = |total, change: &dyn Fn(&mut CertificateParams)| {
+    let issue_member = |total, change: Change| {
         let validity = Validity::starting(case.now, total, &case.ca);
         let mut params = profile::member(&member, validity, profile::serial().unwrap()).unwrap();
         change(&mut params);
@@ -301,39 +303,39 @@ fn a_members_certificate_is_a_case_apart() {
             .map(|_| ())
             .map_err(|rejected| rejected.to_string())
     };
-    assert_eq!(judge(issue_member(year, &|_| ()), year), Ok(()));
+    assert_eq!(judge(issue_member(year, |_| ()), year), Ok(()));
     let longer = year + Duration::from_secs(1);
-    rejects(judge(issue_member(longer, &|_| ()), year), "validity");
+    rejects(judge(issue_member(longer, |_| ()), year), "validity");
     let years = year * 3;
-    rejects(judge(issue_member(years, &|_| ()), years), "validity");
-    let changes: [(&str, &dyn Fn(&mut CertificateParams)); 8] = [
-        ("subject", &|p| {
+    rejects(judge(issue_member(years, |_| ()), years), "validity");
+    let changes: [(&str, Change); 8] = [
+        ("subject", |p| {
             p.distinguished_name = DistinguishedName::new();
             p.distinguished_name
                 .push(DnType::CommonName, "kubemaster-1");
         }),
-        ("extendedKeyUsage", &|p| {
+        ("extendedKeyUsage", |p| {
             drop(p.extended_key_usages.remove(0))
         }),
-        ("extendedKeyUsage", &|p| {
+        ("extendedKeyUsage", |p| {
             drop(p.extended_key_usages.remove(1))
         }),
-        ("extendedKeyUsage", &|p| {
+        ("extendedKeyUsage", |p| {
             p.extended_key_usages.push(ExtendedKeyUsagePurpose::Any);
         }),
-        ("subjectAltName", &|p| drop(p.subject_alt_names.pop())),
-        ("subjectAltName", &|p| p.subject_alt_names.swap(0, 1)),
-        ("subjectAltName", &|p| {
+        ("subjectAltName", |p| drop(p.subject_alt_names.pop())),
+        ("subjectAltName", |p| p.subject_alt_names.swap(0, 1)),
+        ("subjectAltName", |p| {
             p.subject_alt_names[0] = SanType::IpAddress([10, 0, 0, 3].into());
         }),
-        ("basicConstraints", &|p| {
+        ("basicConstraints", |p| {
             p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }),
     ];
     for (field, change) in changes {
         rejects(judge(issue_member(year, change), year), field);
     }
-    rejects(case.judge(issue_member(year, &|_| ())), "subject");
+    rejects(case.judge(issue_member(year, |_| ())), "subject");
     let of_a_master = issue(&case.params(), member.public_key(), &case.ca, &case.key).unwrap();
     rejects(judge(of_a_master, year), "subject");
 }
