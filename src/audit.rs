@@ -4,6 +4,7 @@
 //! the request.
 
 use crate::error::Exit;
+use crate::profile::Validity;
 use crate::verify::Certificate;
 use ring::digest::{SHA256, digest};
 use rustix::net::{SendFlags, send};
@@ -81,7 +82,10 @@ impl Record {
     }
 
     /// Keeps what names a certificate that was issued, and when it ends.
-    pub fn set_certificate(&mut self, certificate: &Certificate) {
+    pub fn set_certificate(&mut self, certificate: &Certificate, validity: Validity) {
+        if validity.ends_with_ca {
+            self.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
+        }
         self.serial = Some(hex(certificate.serial()));
         self.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
             .ok()

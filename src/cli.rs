@@ -2,6 +2,8 @@
 
 use crate::ca_init::{self, KeyAlgorithm};
 use crate::config::Source;
+use crate::host::Host;
+use crate::member;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ pub enum Invocation {
     Serve(Source),
     /// Make a certificate authority.
     CaInit(ca_init::Options),
+    /// Certify a member of the etcd cluster.
+    MemberSign(member::Options),
 }
 
 /// Issues 24-hour etcd client certificates to Kubernetes masters, as an SSH forced command.
@@ -34,6 +38,28 @@ enum Command {
     /// The certificate authority
     #[command(subcommand)]
     Ca(CaCommand),
+    /// The members of the etcd cluster
+    #[command(subcommand)]
+    Member(MemberCommand),
+}
+
+#[derive(Subcommand)]
+enum MemberCommand {
+    /// Sign a member's request: PEM or DER on standard input, certificate on standard output
+    Sign(SignArgs),
+}
+
+#[derive(Args)]
+struct SignArgs {
+    /// An address or a name of the member; give all that peers and clients use, 127.0.0.1 too
+    #[arg(long = "host", value_name = "HOST", required = true, value_parser = Host::parse)]
+    hosts: Vec<Host>,
+    /// How long the certificate is valid, in days
+    #[arg(long, default_value_t = 730, value_parser = clap::value_parser!(u16).range(1..=825))]
+    days: u16,
+    /// Settings to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -73,9 +99,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
         return Ok(Invocation::Serve(Source::Default));
     }
     Ok(match Cli::try_parse_from(arguments)?.command {
-        Command::Serve { config } => {
-            Invocation::Serve(config.map_or(Source::Default, Source::File))
-        }
+        Command::Serve { config } => Invocation::Serve(source(config)),
+        Command::Member(MemberCommand::Sign(args)) => Invocation::MemberSign(member::Options {
+            hosts: args.hosts,
+            days: args.days,
+            settings: source(args.config),
+        }),
         Command::Ca(CaCommand::Init(args)) => Invocation::CaInit(ca_init::Options {
             directory: args.directory,
             algorithm: args.key_type,
@@ -83,6 +112,10 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
             common_name: args.common_name,
         }),
     })
+}
+
+fn source(config: Option<PathBuf>) -> Source {
+    config.map_or(Source::Default, Source::File)
 }
 
 fn is_login_shell(arguments: &[OsString]) -> bool {

@@ -13,7 +13,7 @@ use ring::signature::UnparsedPublicKey;
 
 /// A PKCS#10 request (RFC 2986) whose sender has shown to hold the private key.
 ///
-/// [`Csr::from_input`] is its only constructor.
+/// [`Csr::from_input`] and [`Csr::from_file`] are its only constructors.
 #[derive(Clone, Debug)]
 pub struct Csr {
     common_name: Vec<u8>,
@@ -54,7 +54,7 @@ pub enum Cause {
     #[error("its PEM block cannot be read: was it cut short?")]
     BrokenPem,
     /// Neither PEM nor DER inside the base64.
-    #[error("what the base64 holds is neither PEM nor DER")]
+    #[error("what it holds is neither PEM nor DER")]
     NeitherPemNorDer,
     /// More than one PEM block.
     #[error("it holds more than one PEM block: send one CERTIFICATE REQUEST alone")]
@@ -105,6 +105,15 @@ impl Csr {
     pub fn from_input(input: &[u8]) -> Result<Self, Refusal> {
         let bytes = decode_base64(input)?;
         let der = decode_pem_or_der(bytes)?;
+        Ok(Self::from_der(&der)?)
+    }
+
+    /// Takes a request as a file holds it, PEM or DER, with the same checks.
+    ///
+    /// # Errors
+    /// [`Refusal`], with the first check that fails.
+    pub fn from_file(contents: Vec<u8>) -> Result<Self, Refusal> {
+        let der = decode_pem_or_der(contents)?;
         Ok(Self::from_der(&der)?)
     }
 

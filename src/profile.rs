@@ -1,7 +1,8 @@
 //! The certificate profile: fixed here, with nothing of the client's in it but name and key.
 
 use crate::ca::CaCertificate;
-use crate::policy::Grant;
+use crate::host::Host;
+use crate::policy::{Grant, MEMBER, MemberGrant};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
     SanType, SerialNumber,
@@ -82,7 +83,8 @@ pub fn client(
     validity: Validity,
     serial: [u8; 20],
 ) -> Result<CertificateParams, ProfileError> {
-    leaf(grant.name().as_str(), validity, serial)
+    let name = grant.name().as_str();
+    client_of(name, validity, serial)
 }
 
 /// The parameters of the signer's own client certificate.
@@ -90,11 +92,51 @@ pub fn client(
 /// # Errors
 /// [`ProfileError::Encoding`], for a time beyond the year 9999.
 pub fn signer(validity: Validity, serial: [u8; 20]) -> Result<CertificateParams, ProfileError> {
-    leaf(SIGNER, validity, serial)
+    client_of(SIGNER, validity, serial)
+}
+
+/// The parameters of a member's certificate, which it has as a server and towards its peers.
+///
+/// etcd's JSON gateway is a client of its own server, and peers are each other's clients: so
+/// it is for both uses.
+///
+/// # Errors
+/// [`ProfileError::Encoding`], for a time beyond the year 9999.
+pub fn member(
+    grant: &MemberGrant,
+    validity: Validity,
+    serial: [u8; 20],
+) -> Result<CertificateParams, ProfileError> {
+    let mut params = leaf(MEMBER, validity, serial)?;
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    params.subject_alt_names = grant
+        .hosts()
+        .iter()
+        .map(|host| match host {
+            Host::Address(address) => Ok(SanType::IpAddress(*address)),
+            Host::Name(name) => dns_name(name),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(params)
 }
 
 /// The name stands in the alternative names too: etcd takes a certificate without any on its
 /// peer port, where client and peer CA are one.
+fn client_of(
+    name: &str,
+    validity: Validity,
+    serial: [u8; 20],
+) -> Result<CertificateParams, ProfileError> {
+    let mut params = leaf(name, validity, serial)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.subject_alt_names = vec![dns_name(name)?];
+    Ok(params)
+}
+
+/// What every certificate has, whatever it is for.
 fn leaf(
     name: &str,
     validity: Validity,
@@ -108,13 +150,15 @@ fn leaf(
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.subject_alt_names = vec![SanType::DnsName(
-        name.try_into()
-            .map_err(|_| ProfileError::Encoding("the name"))?,
-    )];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
+}
+
+fn dns_name(name: &str) -> Result<SanType, ProfileError> {
+    let name = name
+        .try_into()
+        .map_err(|_| ProfileError::Encoding("the name"))?;
+    Ok(SanType::DnsName(name))
 }
 
 fn date(seconds: i64) -> Result<OffsetDateTime, ProfileError> {

@@ -3,6 +3,7 @@
 use crate::ca_init::{self, InitError};
 use crate::cli::{self, Invocation};
 use crate::error::Exit;
+use crate::member;
 use crate::output;
 use crate::serve::{Environment, serve};
 use std::ffi::OsString;
@@ -18,15 +19,14 @@ pub fn run(
     connection: Option<OsString>,
 ) -> ExitCode {
     catch_defects();
+    let environment = Environment {
+        original_command: original_command.as_deref().map(OsStrExt::as_bytes),
+        connection: connection.as_deref().map(OsStrExt::as_bytes),
+        clock: || OffsetDateTime::now_utc().unix_timestamp(),
+    };
     let exit = match cli::parse(arguments) {
-        Ok(Invocation::Serve(settings)) => {
-            let environment = Environment {
-                original_command: original_command.as_deref().map(OsStrExt::as_bytes),
-                connection: connection.as_deref().map(OsStrExt::as_bytes),
-                clock: || OffsetDateTime::now_utc().unix_timestamp(),
-            };
-            serve(&environment, &settings)
-        }
+        Ok(Invocation::Serve(settings)) => serve(&environment, &settings),
+        Ok(Invocation::MemberSign(options)) => member::sign(&environment, options),
         Ok(Invocation::CaInit(options)) => init(&options),
         Err(error) => usage(&error),
     };

@@ -35,15 +35,28 @@ pub struct Environment<'a> {
 /// Answers one request, and leaves its record.
 #[must_use]
 pub fn serve(environment: &Environment<'_>, settings: &Source) -> Exit {
+    let request = environment.original_command.map(escape);
+    recorded(environment, request, |record| {
+        answer(environment, settings, record)
+    })
+}
+
+/// Does some work, writes the answer that it has, or the line that says why not, and leaves
+/// the one record.
+#[must_use]
+pub fn recorded(
+    environment: &Environment<'_>,
+    request: Option<String>,
+    work: impl FnOnce(&mut Record) -> Result<String, Error>,
+) -> Exit {
     let log = Log::open();
     let mut record = Record {
         id: request_id(),
         client: Client::parse(environment.connection),
-        request: environment.original_command.map(escape),
+        request,
         ..Record::default()
     };
-    let outcome = answer(environment, settings, &mut record)
-        .and_then(|answer| Ok(output::answer(answer.as_bytes())?));
+    let outcome = work(&mut record).and_then(|answer| Ok(output::answer(answer.as_bytes())?));
     match outcome {
         Ok(()) => {
             log.write(&record, Ok(()));
@@ -132,10 +145,7 @@ pub fn certify(
     let der = issue::issue(&params, grant.public_key(), ca, key)?;
     let certificate = Certificate::check(der, grant, ca, now, total)?;
 
-    record.set_certificate(&certificate);
-    if validity.ends_with_ca {
-        record.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
-    }
+    record.set_certificate(&certificate, validity);
     Ok(certificate)
 }
 
@@ -148,14 +158,14 @@ fn peers(config: &Config, clock: fn() -> i64, record: &mut Record) -> Result<Str
     record.confinement = Some(layers.as_str());
     let own_key = OwnKey::generate()?;
     // The key is gone before the first byte goes out to a network.
+    let validity = Validity::starting(clock(), SIGNER_VALIDITY, &ca);
     let der = key_file.with_key(&ca, |key| {
-        let validity = Validity::starting(clock(), SIGNER_VALIDITY, &ca);
         let params = profile::signer(validity, profile::serial()?)?;
         Ok::<_, Error>(issue::issue(&params, own_key.public_key(), &ca, key)?)
     })?;
     let certificate = Certificate::check_signer(der, own_key.public_key(), &ca, clock())?;
     record.set_public_key(own_key.public_key().spki());
-    record.set_certificate(&certificate);
+    record.set_certificate(&certificate, validity);
 
     let identity = Identity::new(own_key, certificate);
     let urls = client_urls(

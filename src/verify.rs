@@ -5,8 +5,10 @@
 
 use crate::ca::{CaCertificate, pem_certificate};
 use crate::exact;
+use crate::host::Host;
 use crate::key::{KeyType, PublicKey};
-use crate::policy::Grant;
+use crate::policy::{Grant, MemberGrant};
+use std::net::IpAddr;
 use std::time::Duration;
 use x509_parser::asn1_rs::{FromDer as _, Oid};
 use x509_parser::certificate::X509Certificate;
@@ -24,9 +26,10 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 #[error("internal error: the certificate that was made is not what it must be ({0}): report it")]
 pub struct Rejected(&'static str);
 
-/// A client certificate that fulfils the contract, and may be sent.
+/// A certificate that fulfils the contract, and may be sent.
 ///
-/// [`Certificate::check`] and [`Certificate::check_signer`] are its only constructors.
+/// [`Certificate::check`], [`Certificate::check_signer`] and [`Certificate::check_member`] are
+/// its only constructors.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -50,10 +53,13 @@ impl Certificate {
         now: i64,
         longest: Duration,
     ) -> Result<Self, Rejected> {
+        let name = grant.name().as_str();
         let expected = Expected {
-            name: grant.name().as_str(),
+            name,
             public_key: grant.public_key(),
-            longest: i64::try_from(longest.as_secs()).unwrap_or(0),
+            longest: seconds(longest.min(DAY)),
+            server_too: false,
+            hosts: vec![Host::Name(name.to_owned())],
         };
         expected.check(der, ca, now)
     }
@@ -73,6 +79,30 @@ impl Certificate {
             name: "etcd-signer",
             public_key,
             longest: 5 * 60,
+            server_too: false,
+            hosts: vec![Host::Name("etcd-signer".to_owned())],
+        };
+        expected.check(der, ca, now)
+    }
+
+    /// Holds a member's certificate against the table for members: its one name, the hosts that
+    /// the operator named, server and client, and at most `longest`.
+    ///
+    /// # Errors
+    /// [`Rejected`], with the first field that is not what it must be.
+    pub fn check_member(
+        der: Vec<u8>,
+        grant: &MemberGrant,
+        ca: &CaCertificate,
+        now: i64,
+        longest: Duration,
+    ) -> Result<Self, Rejected> {
+        let expected = Expected {
+            name: "etcd-member",
+            public_key: grant.public_key(),
+            longest: seconds(longest.min(MEMBERS_LONGEST)),
+            server_too: true,
+            hosts: grant.hosts().to_vec(),
         };
         expected.check(der, ca, now)
     }
@@ -106,7 +136,22 @@ impl Certificate {
 struct Expected<'a> {
     name: &'a str,
     public_key: &'a PublicKey,
+    /// In seconds.
     longest: i64,
+    /// Whether it is a server's too.
+    server_too: bool,
+    /// The subject alternative names, in this order.
+    hosts: Vec<Host>,
+}
+
+/// The longest that a client's certificate may be valid.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest that a member's certificate may be valid: 825 days.
+const MEMBERS_LONGEST: Duration = Duration::from_secs(825 * 24 * 60 * 60);
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(0)
 }
 
 impl Expected<'_> {
@@ -117,7 +162,7 @@ impl Expected<'_> {
         check_signature(&certificate, ca)?;
         check_fields(&certificate, self, ca)?;
         check_validity(&certificate, ca, now, self.longest)?;
-        check_extensions(&certificate, self.name, ca)?;
+        check_extensions(&certificate, self, ca)?;
         let serial = certificate.raw_serial().to_vec();
         let not_after = certificate.validity().not_after.timestamp();
         Ok(Certificate {
@@ -211,8 +256,7 @@ fn check_validity(
     let not_before = certificate.validity().not_before.timestamp();
     let not_after = certificate.validity().not_after.timestamp();
     require(
-        longest <= 24 * 60 * 60
-            && not_before <= now
+        not_before <= now
             && not_after >= now
             && not_after.saturating_sub(not_before) <= longest
             && not_after <= ca.not_after(),
@@ -222,7 +266,7 @@ fn check_validity(
 
 fn check_extensions(
     certificate: &X509Certificate<'_>,
-    name: &str,
+    expected: &Expected<'_>,
     ca: &CaCertificate,
 ) -> Result<(), Rejected> {
     let extensions = certificate.extensions();
@@ -243,7 +287,8 @@ fn check_extensions(
     let found = the_one(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE, false)?;
     require(
         matches!(found, ParsedExtension::ExtendedKeyUsage(usage)
-            if usage.client_auth && !usage.any && !usage.server_auth && !usage.code_signing
+            if usage.client_auth && usage.server_auth == expected.server_too
+                && !usage.any && !usage.code_signing
                 && !usage.email_protection && !usage.time_stamping && !usage.ocsp_signing
                 && usage.other.is_empty()),
         "extendedKeyUsage",
@@ -251,8 +296,8 @@ fn check_extensions(
     let found = the_one(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME, false)?;
     require(
         matches!(found, ParsedExtension::SubjectAlternativeName(names)
-            if matches!(names.general_names.as_slice(), [GeneralName::DNSName(found)]
-                if *found == name)),
+            if names.general_names.len() == expected.hosts.len()
+                && names.general_names.iter().zip(&expected.hosts).all(is_for)),
         "subjectAltName",
     )?;
     let found = the_one(extensions, &OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, false)?;
@@ -271,6 +316,15 @@ fn check_extensions(
             })),
         "authorityKeyIdentifier",
     )
+}
+
+fn is_for((found, expected): (&GeneralName<'_>, &Host)) -> bool {
+    match (found, expected) {
+        (GeneralName::DNSName(found), Host::Name(name)) => found == name,
+        (GeneralName::IPAddress(found), Host::Address(IpAddr::V4(v4))) => *found == v4.octets(),
+        (GeneralName::IPAddress(found), Host::Address(IpAddr::V6(v6))) => *found == v6.octets(),
+        _ => false,
+    }
 }
 
 /// The extension of this type, which is there once, with this criticality.

@@ -48,7 +48,7 @@ fn the_second_look_knows_nothing_of_the_first() {
 #[test]
 fn what_reads_the_client_knows_nothing_of_the_key() {
     for module in [
-        "request", "name", "escape", "exact", "key", "csr", "policy", "input",
+        "request", "name", "host", "escape", "exact", "key", "csr", "policy", "input",
     ] {
         uses_none_of(
             module,
@@ -73,7 +73,7 @@ fn each_thing_has_one_owner() {
         if !["key", "csr", "ca", "verify"].contains(&module) {
             uses_none_of(module, &["x509_parser"]);
         }
-        if module != "serve" {
+        if !["serve", "member"].contains(&module) {
             uses_none_of(module, &["stdin"]);
         }
         if module != "output" {

@@ -18,6 +18,7 @@ mod commands;
 mod confinement;
 mod harness;
 mod limits;
+mod member;
 mod peers;
 mod profile;
 mod properties;

@@ -3,10 +3,11 @@
 use etcd_signer::ca::{CaCertificate, CaKey, CaKeyFile};
 use etcd_signer::ca_init::{self, KeyAlgorithm, Options};
 use etcd_signer::csr::Csr;
+use etcd_signer::host::Host;
 use etcd_signer::identity::OwnKey;
 use etcd_signer::issue::issue;
 use etcd_signer::name::MasterName;
-use etcd_signer::policy::Grant;
+use etcd_signer::policy::{Grant, MemberGrant};
 use etcd_signer::profile::{self, Validity};
 use etcd_signer::verify::Certificate;
 use rcgen::{
@@ -74,6 +75,12 @@ impl Case {
 
 /// A grant for a key that is made here, through a request that is made here.
 fn grant(name: &str) -> Grant {
+    let asked = MasterName::parse(name.as_bytes()).unwrap();
+    Grant::decide(asked, csr(name)).unwrap()
+}
+
+/// A request for a key that is made here.
+fn csr(name: &str) -> Csr {
     use base64::Engine as _;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -81,8 +88,7 @@ fn grant(name: &str) -> Grant {
     let key = KeyPair::generate().unwrap();
     let csr = params.serialize_request(&key).unwrap();
     let input = base64::engine::general_purpose::STANDARD.encode(csr.der());
-    let asked = MasterName::parse(name.as_bytes()).unwrap();
-    Grant::decide(asked, Csr::from_input(input.as_bytes()).unwrap()).unwrap()
+    Csr::from_input(input.as_bytes()).unwrap()
 }
 
 fn rejects(outcome: Result<(), String>, field: &str) {
@@ -270,4 +276,66 @@ fn the_signers_own_certificate_is_a_case_apart() {
     let for_signer = profile::signer(validity, serial).unwrap();
     let der = issue(&for_signer, case.grant.public_key(), &case.ca, &case.key).unwrap();
     rejects(case.judge(der), "subject");
+}
+
+type Change = fn(&mut CertificateParams);
+
+/// A member's certificate is a case of its own too: for the hosts that were named, in their
+/// order, for both uses, and neither look takes the other's.
+#[test]
+fn a_members_certificate_is_a_case_apart() {
+    let case = Case::new(3650);
+    let hosts = || {
+        ["10.0.0.2", "fd00::2", "etcd-2"]
+            .map(|host| Host::parse(host).unwrap())
+            .to_vec()
+    };
+    let member = MemberGrant::decide(hosts(), csr("etcd-member")).unwrap();
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    let issue_member = |total, change: Change| {
+        let validity = Validity::starting(case.now, total, &case.ca);
+        let mut params = profile::member(&member, validity, profile::serial().unwrap()).unwrap();
+        change(&mut params);
+        issue(&params, member.public_key(), &case.ca, &case.key).unwrap()
+    };
+    let judge = |der, longest| {
+        Certificate::check_member(der, &member, &case.ca, case.now, longest)
+            .map(|_| ())
+            .map_err(|rejected| rejected.to_string())
+    };
+    assert_eq!(judge(issue_member(year, |_| ()), year), Ok(()));
+    let longer = year + Duration::from_secs(1);
+    rejects(judge(issue_member(longer, |_| ()), year), "validity");
+    let years = year * 3;
+    rejects(judge(issue_member(years, |_| ()), years), "validity");
+    let changes: [(&str, Change); 8] = [
+        ("subject", |p| {
+            p.distinguished_name = DistinguishedName::new();
+            p.distinguished_name
+                .push(DnType::CommonName, "kubemaster-1");
+        }),
+        ("extendedKeyUsage", |p| {
+            drop(p.extended_key_usages.remove(0))
+        }),
+        ("extendedKeyUsage", |p| {
+            drop(p.extended_key_usages.remove(1))
+        }),
+        ("extendedKeyUsage", |p| {
+            p.extended_key_usages.push(ExtendedKeyUsagePurpose::Any);
+        }),
+        ("subjectAltName", |p| drop(p.subject_alt_names.pop())),
+        ("subjectAltName", |p| p.subject_alt_names.swap(0, 1)),
+        ("subjectAltName", |p| {
+            p.subject_alt_names[0] = SanType::IpAddress([10, 0, 0, 3].into());
+        }),
+        ("basicConstraints", |p| {
+            p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }),
+    ];
+    for (field, change) in changes {
+        rejects(judge(issue_member(year, change), year), field);
+    }
+    rejects(case.judge(issue_member(year, |_| ())), "subject");
+    let of_a_master = issue(&case.params(), member.public_key(), &case.ca, &case.key).unwrap();
+    rejects(judge(of_a_master, year), "subject");
 }
