@@ -112,6 +112,11 @@ tarball: deb ## the tarball for other distributions, in target/debian
 	@$(INSTALL) xz
 	@packaging/tarball.sh target/debian/etcd-signer_*.deb $(EPOCH)
 
+.PHONY: test-packages
+test-packages: tarball ## what installing, upgrading and removing the packages does to a host (root); lintian
+	@$(INSTALL) $(TOOLS) ip lintian
+	@tests/packages.sh target/debian/etcd-signer_*.deb target/debian/etcd-signer-*.tar.gz $(ROW)
+
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)

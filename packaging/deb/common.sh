@@ -52,7 +52,7 @@ with_sshd() {
     trap 'rm -rf "$work"' EXIT
     made_run=
     if [ ! -d /run/sshd ] && mkdir -m 0755 /run/sshd 2>/dev/null; then made_run=yes; fi
-    ssh-keygen -q -t ed25519 -N '' -f "$work/key" </dev/null
+    ssh-keygen -q -t ed25519 -N '' -f "$work/key" </dev/null >&2 || :
     "$@"
     [ -z "$made_run" ] || rmdir /run/sshd 2>/dev/null || :
     rm -rf "$work"
@@ -80,7 +80,8 @@ effective() {
 reload_sshd() {
     if [ -d /run/systemd/system ]; then
         unit=
-        for candidate in ssh sshd; do
+        # Debian's name first: there the other is an alias, which invoke-rc.d does not know.
+        for candidate in sshd ssh; do
             if systemctl -q is-active "$candidate.service"; then unit=$candidate; fi
         done
         [ -n "$unit" ] || return 0
