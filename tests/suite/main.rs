@@ -19,6 +19,7 @@ mod confinement;
 mod harness;
 mod limits;
 mod member;
+mod pages;
 mod peers;
 mod profile;
 mod properties;
