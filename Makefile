@@ -96,6 +96,22 @@ fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
 	@$(INSTALL) c++
 	@fuzz/run.sh
 
+# Files in packages are as old as the last commit: the same package whenever it is built.
+EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
+
+.PHONY: deb
+deb: ## the Debian package, in target/debian
+	@$(INSTALL) cc
+	$(STATIC)
+	@packaging/stage.sh
+	@rm -rf target/debian
+	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST)
+
+.PHONY: tarball
+tarball: deb ## the tarball for other distributions, in target/debian
+	@$(INSTALL) xz
+	@packaging/tarball.sh target/debian/etcd-signer_*.deb $(EPOCH)
+
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
