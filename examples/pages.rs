@@ -17,7 +17,11 @@ fn main() -> io::Result<()> {
     let directory = Path::new(&directory);
     fs::create_dir_all(directory)?;
     program(directory, etcd_signer::cli::command(), "etcd-signer.8")?;
-    for page in ["etcd-signer.toml.5", "etcd-signer-lock.8"] {
+    for page in [
+        "etcd-signer.toml.5",
+        "etcd-signer-lock.8",
+        "etcd-signer-endpoint.8",
+    ] {
         fs::write(directory.join(page), text(page)?)?;
     }
     Ok(())

@@ -106,6 +106,37 @@ fn completions_know_every_option() {
     }
 }
 
+/// The scripts beside the program: each option and each command of their help is in the page.
+#[test]
+fn the_scripts_pages_know_their_help() {
+    for (script, words) in [
+        (
+            "etcd-signer-endpoint",
+            &["open", "close", "promote", "status"][..],
+        ),
+        ("etcd-signer-lock", &["lock", "unlock", "status"]),
+    ] {
+        let program = source("deploy").join(script);
+        let output = Command::new(program).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        let page = std::fs::read_to_string(source(&format!("packaging/man/{script}.8"))).unwrap();
+        let page = page.replace("\\-", "-");
+        let option = Regex::new("--[a-z][a-z-]*").unwrap();
+        for found in option.find_iter(&help) {
+            assert!(
+                page.contains(found.as_str()),
+                "{script}: {}",
+                found.as_str()
+            );
+        }
+        for word in words {
+            assert!(help.contains(word), "{script}: {word}");
+            assert!(page.contains(&format!("\n.B {word}\n")), "{script}: {word}");
+        }
+    }
+}
+
 /// groff is strict where man is not: the page has no request that it does not know.
 #[test]
 fn man_pages_are_well_formed() {
@@ -113,7 +144,12 @@ fn man_pages_are_well_formed() {
     if !Path::new("/usr/bin/man").exists() {
         return crate::harness::left_out("man pages read by man: it is not installed");
     }
-    for page in ["etcd-signer.8", "etcd-signer.toml.5", "etcd-signer-lock.8"] {
+    for page in [
+        "etcd-signer.8",
+        "etcd-signer.toml.5",
+        "etcd-signer-lock.8",
+        "etcd-signer-endpoint.8",
+    ] {
         let read = Command::new("man")
             .args(["--warnings=w", "--encoding=utf8", "--local-file"])
             .arg(dir.join(page))
