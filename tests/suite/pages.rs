@@ -109,6 +109,7 @@ fn completions_know_every_option() {
 /// The scripts beside the program: each option and each command of their help is in the page.
 #[test]
 fn the_scripts_pages_know_their_help() {
+    let option = Regex::new("--[a-z][a-z-]*").unwrap();
     for (script, words) in [
         (
             "etcd-signer-endpoint",
@@ -122,7 +123,6 @@ fn the_scripts_pages_know_their_help() {
         let help = String::from_utf8(output.stdout).unwrap();
         let page = std::fs::read_to_string(source(&format!("packaging/man/{script}.8"))).unwrap();
         let page = page.replace("\\-", "-");
-        let option = Regex::new("--[a-z][a-z-]*").unwrap();
         for found in option.find_iter(&help) {
             assert!(
                 page.contains(found.as_str()),
