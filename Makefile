@@ -101,7 +101,7 @@ EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
 
 .PHONY: deb
 deb: ## the Debian package, in target/debian
-	@$(INSTALL) cc
+	@$(INSTALL) cc jq
 	$(STATIC)
 	@packaging/stage.sh
 	@rm -rf target/debian

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes what the packages need besides the executable, in target/packaging: man pages and shell
-# completions (from the program's own commands), and the maintainer scripts.
+# completions (from the program's own commands), the crates' licences, and the maintainer scripts.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
@@ -10,6 +10,8 @@ mkdir -p "$to/scripts"
 
 cargo run --quiet --locked --example pages "$to/pages"
 gzip -9n "$to"/pages/*.[58]
+packaging/notices.sh >"$to/THIRD-PARTY"
+gzip -9n "$to/THIRD-PARTY"
 
 for script in preinst postinst prerm postrm; do
     {

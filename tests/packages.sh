@@ -186,6 +186,7 @@ contents() {
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/config.toml' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/00-etcd-signer-limits.conf' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/copyright' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/THIRD-PARTY.gz' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/changelog.Debian.gz'; do
         sed 's/ *$//' /mnt/out | grep -qxF -- "$line" || { said="missing: $line"; return 1; }
     done
