@@ -24,6 +24,7 @@ TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount
 ATTACKERS := ip gdb strace dbclient plink rsync xauth runuser paramiko asyncssh
 
 export ETCD_SIGNER = $(CURDIR)/$(BINARY)
+export ETCD_CLIENT_CERT = $(dir $(ETCD_SIGNER))etcd-client-cert
 
 .PHONY: build
 build: ## build the static executable
