@@ -67,7 +67,7 @@ lint: ## formatting, clippy on all targets, shellcheck on every script
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
-	shellcheck $$(git ls-files '*.sh' .ci/run)
+	shellcheck -x $$(git ls-files '*.sh' .ci/run deploy/etcd-signer-endpoint deploy/etcd-signer-lock)
 
 .PHONY: deny
 deny: ## licences, bans, duplicates, sources and advisories of all dependencies
@@ -96,6 +96,27 @@ instructions: ## how many instructions a request takes: the same number every ti
 fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
 	@$(INSTALL) c++
 	@fuzz/run.sh
+
+# Files in packages are as old as the last commit: the same package whenever it is built.
+EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
+
+.PHONY: deb
+deb: ## the Debian package, in target/debian
+	@$(INSTALL) cc
+	$(STATIC)
+	@packaging/stage.sh
+	@rm -rf target/debian
+	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST)
+
+.PHONY: tarball
+tarball: deb ## the tarball for other distributions, in target/debian
+	@$(INSTALL) xz
+	@packaging/tarball.sh target/debian/etcd-signer_*.deb $(EPOCH)
+
+.PHONY: test-packages
+test-packages: tarball ## what installing, upgrading and removing the packages does to a host (root); lintian
+	@$(INSTALL) $(TOOLS) ip lintian
+	@tests/packages.sh target/debian/etcd-signer_*.deb target/debian/etcd-signer-*.tar.gz '$(ROW)'
 
 .PHONY: help
 help: ## this list

@@ -4,7 +4,7 @@ use crate::ca_init::{self, KeyAlgorithm};
 use crate::config::Source;
 use crate::host::Host;
 use crate::member;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -116,6 +116,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
 
 fn source(config: Option<PathBuf>) -> Source {
     config.map_or(Source::Default, Source::File)
+}
+
+/// All commands and options: what man pages and shell completions are made of.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn is_login_shell(arguments: &[OsString]) -> bool {

@@ -13,6 +13,7 @@
     )
 )]
 
+pub mod account;
 pub mod audit;
 pub mod ca;
 pub mod ca_init;

@@ -3,6 +3,7 @@
 //! Every directory on the way is opened relative to the one before it, without following
 //! links, and checked, so that what was judged is what is read.
 
+use crate::account;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
 use rustix::io::Errno;
 use std::fs::File;
@@ -17,7 +18,8 @@ use zeroize::Zeroizing;
 pub enum Protection {
     /// Nobody but the owner and root may write it.
     Public,
-    /// Nobody but the owner and root may read or write it.
+    /// Nobody but the owner and root may read or write it. To root, the account that the
+    /// endpoint runs as is a good owner too: the CA key is its own.
     Secret,
 }
 
@@ -273,7 +275,9 @@ impl Judge<'_> {
                 path: self.path.to_owned(),
             });
         }
-        self.owner(self.path, stat)?;
+        if protection == Protection::Public || !self.is_signers(stat) {
+            self.owner(self.path, stat)?;
+        }
         let mode = Mode::from_raw_mode(stat.st_mode);
         match protection {
             Protection::Public if mode.intersects(Mode::WGRP.union(Mode::WOTH)) => {
@@ -288,6 +292,13 @@ impl Judge<'_> {
             }
             Protection::Public | Protection::Secret => Ok(()),
         }
+    }
+
+    /// Whether root looks at what belongs to the endpoint's account.
+    fn is_signers(&self, stat: &Stat) -> bool {
+        self.me == 0
+            && stat.st_uid != 0
+            && account::signer().is_some_and(|account| account.uid == stat.st_uid)
     }
 
     fn owner(&self, at: &str, stat: &Stat) -> Result<(), FileError> {

@@ -20,6 +20,7 @@ mod confinement;
 mod harness;
 mod limits;
 mod member;
+mod pages;
 mod peers;
 mod profile;
 mod properties;

@@ -65,6 +65,24 @@ fn both_drop_ins_close_the_account_alike() {
     );
 }
 
+/// OpenSSH's own settings for everybody are in the one file that is optional.
+#[test]
+fn the_drop_ins_say_nothing_outside_of_the_account() {
+    for name in ["00-etcd-signer.conf", "00-etcd-signer-keys.conf"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("deploy/sshd")
+            .join(name);
+        let text = std::fs::read_to_string(path).unwrap();
+        let (global, _) = text.split_once("\nMatch ").unwrap();
+        for line in global.lines() {
+            assert!(line.is_empty() || line.starts_with('#'), "{name}: {line}");
+        }
+        for line in text.lines().filter(|line| line.starts_with("Match ")) {
+            assert!(line.starts_with("Match User signer"), "{name}: {line}");
+        }
+    }
+}
+
 /// Every directive has a comment right above it, and nothing is opened but to an address.
 #[test]
 fn every_directive_says_what_it_stops() {

@@ -10,7 +10,8 @@ case ${1-} in
     cargo-fuzz) version=0.13.2 ;;
     cargo-auditable) version=0.7.7 ;;
     rust-audit-info) version=0.5.4 ;;
-    *) echo "usage: $0 cargo-deny|cargo-fuzz|cargo-auditable|rust-audit-info" >&2; exit 64 ;;
+    cargo-deb) version=3.8.0 ;;
+    *) echo "usage: $0 cargo-deny|cargo-fuzz|cargo-auditable|rust-audit-info|cargo-deb" >&2; exit 64 ;;
 esac
 
 tools=$root/target/tools

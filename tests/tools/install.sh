@@ -38,6 +38,7 @@ shellcheck shellcheck checking the shell scripts
 jq jq reading JSON in scripts
 age age a second opinion on backups
 lintian lintian checking the packages
+xz xz-utils unpacking Debian packages
 valgrind valgrind counting instructions
 cfssl golang-cfssl a peer to measure against
 mmdebstrap mmdebstrap making the test hosts

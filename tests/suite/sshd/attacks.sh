@@ -155,6 +155,23 @@ unedited() {
     said="closed to 127.0.0.1, ::1 and every other address"
 }
 
+# The drop-in is the account's alone: for everybody else sshd does what it did without it.
+others() {
+    local bare=/etc/ssh/without user address
+    mkdir -p "$bare"
+    sed "s|/etc/ssh/sshd_config.d|$bare|" /etc/ssh/sshd_config >"$bare/sshd_config"
+    for user in root alice mallory nobody; do
+        for address in 10.99.1.1 10.99.2.1 fd99:1::1 127.0.0.1; do
+            said="not the same for $user from $address"
+            sshd -T -C "user=$user,host=x,addr=$address" >"$bed/T" || return 1
+            sshd -T -f "$bare/sshd_config" -C "user=$user,host=x,addr=$address" >"$bed/T0" ||
+                return 1
+            cmp -s "$bed/T" "$bed/T0" || return 1
+        done
+    done
+    said="all settings are the same for root, alice, mallory and nobody, from four addresses"
+}
+
 account() {
     local entry
     entry=$(getent passwd signer)
@@ -836,6 +853,7 @@ row "account" "the account as deploy/sysusers.d makes it" account
 row "static" "the executable needs no loader" static
 row "sshd -T" "what sshd makes of it, inside and outside" effective
 row "unedited" "the drop-in with nothing edited" unedited
+row "others" "every setting for other users, with the drop-in and without" others
 row "get-certificate" "ssh signer@leader get-certificate" get_certificate
 row "get-peers" "ssh signer@leader get-peers, etcd behind it" get_peers
 row "kubemaster" "base64 of a request | ssh signer@leader kubemaster-m" sign_ssh

@@ -178,6 +178,12 @@ install_dropin() {
     done
 }
 
+# The optional limits for the whole sshd, beside whichever drop-in.
+install_limits() {
+    install -m 0644 "$bed/deploy/sshd/00-etcd-signer-limits.conf" /etc/ssh/sshd_config.d/
+    sshd -T | grep -qix 'maxstartups 300:30:600' || fatal "the limits do not reach sshd"
+}
+
 # start_sshd PORT CONFIG: its log is $bed/sshd.PORT.log. sets sshd_pid
 start_sshd() {
     /usr/sbin/sshd -D -e -p "$1" -f "$2" -o "PidFile=/run/sshd.$1.pid" 2>"$bed/sshd.$1.log" &

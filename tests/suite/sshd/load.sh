@@ -1,5 +1,5 @@
 #!/bin/bash
-# The endpoint under load, with the real sshd under the shipped drop-in's own limits. As root:
+# The endpoint under load, with the real sshd under the shipped limits file. As root:
 #
 #   SIGNER=target/release/etcd-signer load.sh [masters|stalled|silent|cut]...
 #
@@ -9,7 +9,8 @@
 #   cut      a client's network is cut, without a word: nothing of it is left
 #
 # masters and stalled take half a minute each, the others some three. MASTERS and STALLED are
-# other numbers to try; WITHOUT=REGEX takes lines out of the drop-in.
+# other numbers to try; WITHOUT=REGEX takes lines out of the drop-in, LIMITS=no leaves the
+# limits file out.
 # shellcheck disable=SC2317 # some functions are called through wait_until alone
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -157,6 +158,7 @@ cut_off() {
 
 make_bed
 install_dropin "$bed/deploy/sshd/00-etcd-signer.conf" ${WITHOUT:+"$WITHOUT"}
+[ "${LIMITS:-yes}" = no ] || install_limits
 # The clients' own choice of a key exchange, the costly part of a login.
 sed -i '/KexAlgorithms/d' "$bed/ssh_config"
 start_sshd 22 /etc/ssh/sshd_config

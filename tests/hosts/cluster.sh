@@ -1,0 +1,271 @@
+#!/bin/bash
+# cluster.sh: from fresh hosts to a cluster with a signer, through what goes wrong on the way, to
+# the loss of the leader. Sourced by run.sh, which has defined $package.
+
+# shellcheck disable=SC2016 # what is quoted is the hosts' to expand
+# shellcheck disable=SC2154 # $package
+passed=0
+# ok WHAT COMMAND...: a check, by name. What the command printed is shown if it fails.
+ok() {
+    local what=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        passed=$((passed + 1))
+        echo "ok      | $what"
+    else
+        printf 'FAILED  | %s\n%s\n' "$what" "$output" >&2
+        exit 1
+    fi
+}
+# refused WHAT WORDS COMMAND...: the command must fail, and say these words.
+refused() {
+    local what=$1 words=$2 output
+    shift 2
+    if output=$("$@" 2>&1); then
+        printf 'FAILED  | %s: it was not refused\n%s\n' "$what" "$output" >&2
+        exit 1
+    fi
+    if ! grep -qF -- "$words" <<<"$output"; then
+        printf 'FAILED  | %s: not with «%s», but\n%s\n' "$what" "$words" "$output" >&2
+        exit 1
+    fi
+    passed=$((passed + 1))
+    echo "ok      | $what: $(grep -F -m 1 -- "$words" <<<"$output" | cut -c1-170)"
+}
+same() { [ "$1" = "$2" ] || { diff <(echo "$1") <(echo "$2"); return 1; }; }
+section() { printf '\n== %s (after %d s)\n' "$1" $SECONDS; }
+
+install_package() {
+    put "$package" "$1:/root"
+    on "$1" "dpkg -i /root/$(basename "$package")"
+}
+first_boot() { on "$1" "/root/setup/first-boot.sh ${*:2}"; }
+# Beside the command, the same with a copy that an operator kept.
+saved_copy() { on "$1" "/root/kept.sh ${*:2}"; }
+ctl() { on "$1" "set -a; . /etc/etcd/etcdctl.env; etcdctl ${*:2}"; }
+members() { ctl "$1" member list | cut -d, -f2,3,6 | sort; }
+# What sshd would do with another user's login.
+for_others() {
+    local user
+    for user in root alice nobody; do on "$1" "sshd -T -C user=$user,host=x,addr=10.9.9.9"; done
+}
+# All that a refused run could have changed, but for its log and its lock.
+footprint() {
+    on "$1" 'find /etc /root /var/lib/etcd /var/lib/etcd-signer /usr/bin/etcd-signer /usr/sbin \
+        -printf "%p %m %U %s %T@ %l\n" 2>/dev/null | grep -v "^/root/.ssh" | sort | sha256sum;
+        systemctl is-active etcd.service || :'
+}
+# changes_nothing HOST WHAT WORDS COMMAND...: refused, and the host is as it was.
+changes_nothing() {
+    local host=$1 before
+    before=$(footprint "$host")
+    refused "${@:2}"
+    ok "  and nothing has changed on $host" same "$before" "$(footprint "$host")"
+}
+
+# A master is a folder here, on the switch, and asks as the README's three lines do.
+master() { # NAME LEADER
+    local dir=$BED/work/$1
+    mkdir -p "$dir"
+    as_master "$2" get-certificate >"$dir/ca.crt"
+    [ -e "$dir/client.key" ] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/client.key" 2>/dev/null
+    openssl req -new -key "$dir/client.key" -subj "/CN=$1" | base64 |
+        as_master "$2" "$1" >"$dir/client.crt"
+    openssl verify -purpose sslclient -CAfile "$dir/ca.crt" "$dir/client.crt"
+}
+as_master() {
+    ip netns exec switch ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o LogLevel=ERROR \
+        -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5 "signer@$(address "$1")" "$2"
+}
+master_ctl() { # NAME HOST ARGUMENT...
+    ip netns exec switch env ETCDCTL_API=3 etcdctl --cacert "$BED/work/$1/ca.crt" \
+        --cert "$BED/work/$1/client.crt" --key "$BED/work/$1/client.key" \
+        --endpoints "https://$(address "$2"):2379" --command-timeout 5s "${@:3}"
+}
+writes_and_reads() { # NAME HOST...
+    local host
+    for host in "${@:2}"; do
+        master_ctl "$1" "$host" put "bed/$1" "via $host" >/dev/null
+        [ "$(master_ctl "$1" "$host" get --print-value-only "bed/$1")" = "via $host" ]
+    done
+}
+# The answer to an HTTP request over TLS, with a certificate or none: its first line.
+http() { # HOST PORT PATH CERTIFICATE-DIR [OPTION...]
+    printf 'GET %s HTTP/1.0\r\n\r\n' "$3" | ip netns exec switch timeout 10 openssl s_client -quiet \
+        -connect "$(address "$1"):$2" -CAfile "$4/ca.crt" -cert "$4/client.crt" -key "$4/client.key" \
+        "${@:5}" 2>/dev/null | head -n 1 | tr -d '\r'
+}
+# The longest time between two acknowledged writes, in ms, since the line given.
+longest_gap() {
+    tail -n "+$1" "$BED/work/writes" | awk '/^#/ { errors++; next }
+        last { gap = ($1 - last) * 1000; if (gap > longest) longest = gap } { last = $1; writes++ }
+        END { printf "%d ms, over %d writes, %d of them failed\n", longest, writes, errors }'
+}
+
+mkdir -p "$BED/work"
+up n1 n2 n3 n4 k1
+
+section "The package"
+on n1 "useradd -m alice; printf 'PasswordAuthentication yes\nAllowTcpForwarding no\n' >/etc/ssh/sshd_config.d/20-ours.conf
+    printf 'Match User alice Address 10.0.0.0/8\n    X11Forwarding no\n    AuthenticationMethods publickey\n' >>/etc/ssh/sshd_config
+    systemctl reload ssh"
+before=$(for_others n1)
+for host in n1 n2 n3 n4; do ok "$host: install it" install_package $host; done
+ok "sshd's effective settings for others are what they were" same "$before" "$(for_others n1)"
+
+section "What init refuses"
+on n1 'cp /root/setup/first-boot.sh /root/kept.sh; mkdir -p /etc/etcd'
+changes_nothing n1 "an argument that it does not know" "not known" first_boot n1 init --force
+changes_nothing n1 "a network that is none" "--networks needs" on n1 "etcd-signer-endpoint open --networks 10.0.0"
+changes_nothing n1 "an address that the host does not have" "does not have it" first_boot n1 init --address 10.77.0.99
+changes_nothing n1 "a master's name" "no member's name" first_boot n1 init --name kubemaster-1
+changes_nothing n1 "another user than root" "needs root" on n1 "cp /root/kept.sh /tmp/first-boot.sh; chmod 755 /tmp/first-boot.sh; runuser -u nobody -- /tmp/first-boot.sh init"
+on n1 'nohup openssl s_server -nocert -port 2379 >/dev/null 2>&1 </dev/null & sleep 0.5'
+changes_nothing n1 "a port that is taken" "port 2379 is taken by openssl" first_boot n1 init
+on n1 'pkill openssl'
+on n1 'mkdir -p /etc/etcd/pki; echo x >/etc/etcd/pki/ca.crt'
+changes_nothing n1 "a host with a CA" "exists" first_boot n1 init
+on n1 'rm -r /etc/etcd'
+ok "--help tells how" on n1 "/root/setup/first-boot.sh --help | grep -q ca-fingerprint"
+before=$(footprint n1)
+ok "--dry-run tells each step" on n1 "/root/setup/first-boot.sh init --dry-run | grep -c '^would: ' | grep -qx 10"
+ok "  and nothing has changed on n1" same "$before" "$(footprint n1)"
+
+section "init"
+others=$(for_others n1)
+on n1 '/root/setup/first-boot.sh init' >"$BED/work/init" || { cat "$BED/work/init"; exit 1; }
+sed 's/^/        /' "$BED/work/init"
+fingerprint=$(sed -n 's/.*--ca-fingerprint=//p' "$BED/work/init")
+ok "the fingerprint that it tells is the CA's" same "$fingerprint" \
+    "$(on n1 'openssl x509 -in /etc/etcd/pki/ca.crt -outform DER | sha256sum | cut -d" " -f1')"
+ok "the CA key is the signer's alone" on n1 '[ "$(stat -c "%U %a" /etc/etcd/pki/ca.key)" = "signer 400" ]'
+ok "the script is gone, and its folder" on n1 '! [ -e /root/setup ]'
+ok "sshd's effective settings for others are what they were" same "$others" "$(for_others n1)"
+ok "the program and the drop-in are immutable" on n1 '! touch /usr/bin/etcd-signer && ! rm /etc/ssh/sshd_config.d/00-etcd-signer.conf'
+changes_nothing n1 "init again, from a saved copy" "set up already" saved_copy n1 init
+changes_nothing n1 "join, from a saved copy" "set up already" saved_copy n1 join --signer-ip=10.77.0.12
+changes_nothing n1 "an upgrade while locked" "unlock" on n1 "dpkg -i /root/$(basename "$package")"
+ok "  the installed package works on" as_master n1 get-certificate
+ok "a master gets its certificate" master kubemaster-1 n1
+ok "it writes and reads" writes_and_reads kubemaster-1 n1
+one=$BED/work/kubemaster-1
+
+section "Joins that fail"
+ip netns exec switch python3 tests/hosts/writer.py "$one" "$(address n1):2379" "$BED/work/writes" &
+writer=$!
+sleep 1
+list=$(members n1)
+untouched_cluster() {
+    ok "  and the cluster has the members that it had" same "$list" "$(members n1)"
+    ok "  and it takes writes" writes_and_reads kubemaster-1 n1
+}
+on n2 'cp /root/setup/first-boot.sh /root/kept.sh'
+changes_nothing n2 "no leader" "needs --signer-ip" first_boot n2 join
+changes_nothing n2 "a leader that is not there" "does not answer" first_boot n2 join --signer-ip=10.77.0.99
+changes_nothing n2 "a leader that is no signer" "does not answer" first_boot n2 join --signer-ip="$(address n3)"
+changes_nothing n2 "another CA's fingerprint" "that is another CA" first_boot n2 join --signer-ip="$(address n1)" --ca-fingerprint="$(printf '%064d' 0)"
+changes_nothing n2 "no way to root on the leader" "--csr-out" first_boot n2 join --signer-ip="$(address n1)" --admin=nobody@"$(address n1)"
+on n2 'library=$(dpkg -L libfaketime | grep faketime.so.1); echo "$library" >/etc/ld.so.preload; echo +120s >/etc/faketimerc'
+changes_nothing n2 "a clock that is two minutes ahead" "differ by 1" first_boot n2 join --signer-ip="$(address n1)"
+on n2 'echo -120s >/etc/faketimerc'
+changes_nothing n2 "a clock that is two minutes behind" "differ by 1" first_boot n2 join --signer-ip="$(address n1)"
+on n2 'rm /etc/ld.so.preload /etc/faketimerc'
+untouched_cluster
+on n2 'mkdir -p /etc/systemd/system/etcd.service.d; printf "[Service]\nExecStart=\nExecStart=/bin/false\n" >/etc/systemd/system/etcd.service.d/zz-broken.conf; systemctl daemon-reload'
+refused "an etcd that does not start" "nothing of it is left" first_boot n2 join --signer-ip="$(address n1)"
+untouched_cluster
+on n2 'rm -r /etc/systemd/system/etcd.service.d; systemctl daemon-reload'
+
+# killed_at WORDS: a join whose script is killed when it says so; another run then takes back.
+join_until() { # WORDS COMMAND: runs it when the join on n2 has said the words
+    on n2 'rm -f /root/out; setsid /root/setup/first-boot.sh join --signer-ip='"$(address n1)"' >/root/out 2>&1 </dev/null & echo $! >/root/pid'
+    wait_until "the join to say «$1»" 60 on n2 "grep -q '$1' /root/out"
+    "${@:2}"
+}
+for step in "installing the certificates" "writing etcd" "adding this host" "starting etcd" "promoting it"; do
+    join_until "$step" on n2 'kill -KILL $(cat /root/pid)'
+    ok "killed at «$step»: at most a learner more, and writes go on" \
+        same "0" "$(members n1 | grep -v learner | grep -vc -e ', n1, false' -e 'n2, true' -e 'unstarted' || :)"
+    ok "  writes" writes_and_reads kubemaster-1 n1
+done
+join_until "waiting until it is known" cut_cable n2
+wait_until "the cut-off join to give up" 120 sh -c "! ip netns exec n2 true || ! kill -0 $(first_process n2) || nsenter -t $(first_process n2) -m -p -n grep -q 'could be taken back\|nothing of it is left' /root/out"
+ok "cut off from the network: writes go on" writes_and_reads kubemaster-1 n1
+ok "  it says what could not be taken back, and how" nsenter -t "$(first_process n2)" -m -p grep "etcdctl member remove ID" /root/out
+mend_cable n2
+
+section "Joins"
+from=$(($(wc -l <"$BED/work/writes") + 1))
+first_boot n2 join --signer-ip="$(address n1)" --ca-fingerprint="$fingerprint" | sed 's/^/        /'
+echo "        the longest time between two writes: $(longest_gap "$from")"
+ok "two members vote" same "$(members n1)" " started, n1, false
+ started, n2, false"
+changes_nothing n2 "join again, from a saved copy" "set up already" saved_copy n2 join --signer-ip="$(address n1)"
+# The third without access to root on the leader: in two steps.
+ok "n3 writes its request" first_boot n3 join --signer-ip="$(address n1)" --csr-out=/root/n3.csr
+refused "  and does not go on without a certificate" "no such file" first_boot n3 join --signer-ip="$(address n1)" --certificate=/root/n3.crt
+on n3 'cat /root/n3.csr' | on n1 "etcd-signer member sign --host $(address n3) --host n3 --host 127.0.0.1 --host localhost" >"$BED/work/n3.crt"
+put "$BED/work/n3.crt" n3:/root
+from=$(($(wc -l <"$BED/work/writes") + 1))
+ok "n3 joins with the certificate that was signed for it" first_boot n3 join --signer-ip="$(address n1)" --certificate=/root/n3.crt --ca-fingerprint="$fingerprint"
+echo "        the longest time between two writes: $(longest_gap "$from")"
+ok "three members vote" same "$(members n1)" " started, n1, false
+ started, n2, false
+ started, n3, false"
+ok "get-peers lists three" same "$(as_master n1 get-peers)" "https://$(address n1):2379
+https://$(address n2):2379
+https://$(address n3):2379"
+echo "        in all, from before the first failed join: $(longest_gap 1)"
+kill "$writer"
+wait "$writer" || :
+
+section "The cluster"
+ok "a master writes and reads through all three" writes_and_reads kubemaster-1 n1 n2 n3
+# Its name leads to its address there, so that etcd's own look at names and addresses is content.
+for host in n1 n2 n3; do on $host "echo '$NET.1 kubemaster-1' >>/etc/hosts"; done
+ok "its certificate is good on the client port" grep -q 200 <<<"$(http n1 2379 /version "$one")"
+ok "and not on the peer port" same "" "$(http n1 2380 /members "$one")"
+ok "TLS 1.1 is refused" same "" "$(http n1 2379 /version "$one" -tls1_1 -cipher DEFAULT@SECLEVEL=0)"
+ok "TLS 1.2 is not" grep -q 200 <<<"$(http n1 2379 /version "$one" -tls1_2)"
+mkdir -p "$BED/work/nobody"
+cp "$one/ca.crt" "$BED/work/nobody"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=kubemaster-1 -days 1 \
+    -keyout "$BED/work/nobody/client.key" -out "$BED/work/nobody/client.crt" 2>/dev/null
+ok "a certificate of no CA is refused" same "" "$(http n1 2379 /version "$BED/work/nobody")"
+ok "etcd's unit passes systemd-analyze verify" on n1 'systemd-analyze verify etcd.service'
+
+section "A member's certificate, renewed"
+serving() { echo | ip netns exec switch openssl s_client -connect "$(address n2):$1" -cert "$one/client.crt" -key "$one/client.key" 2>/dev/null | openssl x509 -noout -serial; }
+process=$(on n2 'systemctl show -P MainPID etcd')
+old=$(serving 2379)
+ok "with the line of the runbook" on n2 "openssl req -new -key /etc/etcd/pki/member.key -subj /CN=etcd-member |
+    ssh root@$(address n1) etcd-signer member sign --host $(address n2) --host n2 --host 127.0.0.1 --host localhost >/etc/etcd/pki/member.crt.new &&
+    chmod 444 /etc/etcd/pki/member.crt.new && mv /etc/etcd/pki/member.crt.new /etc/etcd/pki/member.crt"
+ok "etcd shows the new one without a restart" [ "$(serving 2379)" != "$old" ]
+ok "  to peers too" [ "$(serving 2380)" = "$(serving 2379)" ]
+ok "  as the same process" same "$process" "$(on n2 'systemctl show -P MainPID etcd')"
+ok "  and the cluster is healthy" ctl n3 endpoint health
+
+section "The CA outlives its host"
+on n1 'umask 077; echo "a phrase for the test bed" >/root/phrase; etcd-signer ca backup --passphrase-file /root/phrase /root/etcd-ca.age'
+on n1 'cat /root/etcd-ca.age' >"$BED/work/etcd-ca.age"
+on n1 'cat /root/phrase' >"$BED/work/phrase"
+for host in n2 n4; do
+    put "$BED/work/etcd-ca.age" "$BED/work/phrase" $host:/root
+    on $host 'chmod 600 /root/phrase'
+done
+ok "n2 is promoted" on n2 "etcd-signer-endpoint promote /root/etcd-ca.age --passphrase-file /root/phrase --networks $NET.0/24"
+ok "both sign at once: n1" master kubemaster-1 n1
+ok "both sign at once: n2" master kubemaster-2 n2
+ok "  and both certificates write" writes_and_reads kubemaster-2 n1 n2 n3
+echo "        the plug of n1 is pulled"
+pull_plug n1
+wait_until "a new leader of the cluster" 30 writes_and_reads kubemaster-2 n2 n3
+ok "the promoted signer goes on issuing" master kubemaster-3 n2
+ok "  to who writes through those that are left" writes_and_reads kubemaster-3 n2 n3
+ok "  and tells the members" grep -q "$(address n3)" <<<"$(as_master n2 get-peers)"
+ok "the dead member is taken off the list" ctl n2 member remove "$(ctl n2 member list | sed -n 's/, started, n1,.*//p')"
+ok "a new host restores the CA from its backup" on n4 "etcd-signer-endpoint promote /root/etcd-ca.age --passphrase-file /root/phrase --networks $NET.0/24"
+ok "  and issues" master kubemaster-4 n4
+ok "  what the cluster accepts" writes_and_reads kubemaster-4 n2 n3
+ok "n4 joins in its place" first_boot n4 join --signer-ip="$(address n2)" || :

@@ -1,0 +1,47 @@
+#!/bin/bash
+# run.sh PACKAGE.deb: the tests that need several hosts. Root. Everything runs in namespaces
+# that end with this script, in a folder under target/.
+set -Eeuo pipefail
+cd "$(dirname "$0")/../.."
+
+if [ "$(id -u)" != 0 ]; then
+    echo "test-hosts: this boots Debian hosts in namespaces, which needs root" >&2
+    exit 1
+fi
+export BED=${BED:-$PWD/target/hosts}
+if [ -z "${CGROUP:-}" ]; then
+    mkdir -p "$BED"
+    case $(stat -fc %T "$BED") in
+        overlayfs | tmpfs)
+            echo "test-hosts: $BED cannot hold overlays: name a folder on a disk: BED=/dir" >&2
+            exit 1
+            ;;
+    esac
+    export CGROUP=etcd-signer-hosts-$$
+    clean() {
+        local groups
+        rm -rf "$BED/disks" "$BED/tree" "$BED/work" "$BED"/id "$BED"/id.pub "$BED"/ssh-*
+        groups=$(mktemp -d)
+        mount -t cgroup2 none "$groups"
+        if [ -d "$groups/$CGROUP" ]; then find "$groups/$CGROUP" -depth -type d -exec rmdir {} +; fi
+        umount "$groups"
+        rmdir "$groups"
+    }
+    clean
+    trap clean EXIT
+    unshare --mount --propagation private --pid --fork --kill-child=KILL --mount-proc \
+        tests/hosts/run.sh "$@"
+    exit
+fi
+export PATH=$PATH:/usr/sbin:/sbin
+trap 'echo "FAILED  | line $LINENO: $BASH_COMMAND" >&2' ERR
+# shellcheck source=tests/hosts/bed.sh
+. tests/hosts/bed.sh
+bed_tree
+bed_network n1:11 n2:12 n3:13 n4:14 k1:21
+# shellcheck disable=SC2034 # cluster.sh reads it
+package=$1
+# shellcheck source=tests/hosts/cluster.sh
+. tests/hosts/cluster.sh
+echo
+echo "test result: ok. $passed passed; 0 failed, on several hosts, in $SECONDS s"
