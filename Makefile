@@ -43,6 +43,13 @@ test: ## run all tests against real sshd, etcd and openssl
 	$(STATIC)
 	cargo test --locked
 
+.PHONY: test-renewal
+test-renewal: ## a master for ten lifetimes of a minute, and a thousand runs that are killed (8 minutes)
+	@$(INSTALL) $(TOOLS)
+	$(STATIC)
+	ETCD_CLIENT_CERT_LONG=1 ETCD_CLIENT_CERT_KILLS=1000 cargo test --locked --test suite -- \
+	    --nocapture client::renewals client::killed
+
 .PHONY: test-sshd-load
 test-sshd-load: ## sshd under load, and clients that stall or vanish (root; LOAD="masters stalled" is a part of it)
 	@$(INSTALL) $(TOOLS) $(ATTACKERS)

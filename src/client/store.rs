@@ -154,9 +154,14 @@ fn prepare(
     let write = || {
         let mut file = tempfile::Builder::new()
             .prefix(&passing_prefix(path))
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(directory)?;
-        file.write_all(contents)?;
+            .make_in(directory, |name| {
+                OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(name)
+            })?;
+        file.as_file_mut().write_all(contents)?;
         let made = file.as_file().metadata()?;
         if let Some((user, group)) = owner
             && (made.uid(), made.gid()) != (user, group)
@@ -169,15 +174,7 @@ fn prepare(
         file.as_file().sync_all()?;
         Ok(file)
     };
-    write().map_err(|error| failed("writing", path)(plain(error)))
-}
-
-/// The system's own error: tempfile puts the passing name around it.
-fn plain(error: io::Error) -> io::Error {
-    error
-        .get_ref()
-        .and_then(|wrapped| wrapped.source()?.downcast_ref::<io::Error>()?.raw_os_error())
-        .map_or(error, io::Error::from_raw_os_error)
+    write().map_err(failed("writing", path))
 }
 
 fn passing_prefix(path: &Path) -> OsString {

@@ -2,6 +2,7 @@
 
 use super::Master;
 use crate::harness::{Ca, Dir, Login, Sshd, key_words, openssl, openssl_text, run};
+use crate::setup::own_certificate;
 use crate::used_by::{Etcd, forced_command};
 use std::process::Command;
 
@@ -201,9 +202,12 @@ fn a_ca_that_is_not_the_pinned_one_is_refused() {
 fn what_signers_send_as_a_ca_must_be_one() {
     let ca = Ca::new();
     let leaf = ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();
-    let expired = Ca::with("p256", "-subj /CN=old -days -1")
-        .dir
-        .read("ca.crt");
+    let expired = own_certificate(
+        ca.dir.path(),
+        "basicConstraints=critical,CA:true",
+        "20200101000000Z",
+        "20210101000000Z",
+    );
     for (sent, words) in [
         (leaf, "not a CA certificate"),
         (expired, "it expired at "),
