@@ -24,6 +24,7 @@ TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount
 ATTACKERS := ip gdb strace dbclient plink rsync xauth runuser paramiko asyncssh
 
 export ETCD_SIGNER = $(CURDIR)/$(BINARY)
+export ETCD_CLIENT_CERT = $(dir $(ETCD_SIGNER))etcd-client-cert
 
 .PHONY: build
 build: ## build the static executable
@@ -41,6 +42,13 @@ test: ## run all tests against real sshd, etcd and openssl
 	@$(INSTALL) $(TOOLS) readelf strace journald $(ATTACKERS)
 	$(STATIC)
 	cargo test --locked
+
+.PHONY: test-renewal
+test-renewal: ## a master for ten lifetimes of a minute, and a thousand runs that are killed (8 minutes)
+	@$(INSTALL) $(TOOLS)
+	$(STATIC)
+	ETCD_CLIENT_CERT_LONG=1 ETCD_CLIENT_CERT_KILLS=1000 cargo test --locked --test suite -- \
+	    --nocapture client::renewals client::killed
 
 .PHONY: test-sshd-load
 test-sshd-load: ## sshd under load, and clients that stall or vanish (root; LOAD="masters stalled" is a part of it)

@@ -141,7 +141,11 @@ impl CaCertificate {
         })
     }
 
-    fn from_pem(pem: &[u8], now: i64) -> Result<Self, CertificateCause> {
+    /// Takes one PEM certificate, with the same checks.
+    ///
+    /// # Errors
+    /// [`CertificateCause`], with the first check that fails.
+    pub fn from_pem(pem: &[u8], now: i64) -> Result<Self, CertificateCause> {
         let blocks =
             pem::parse_many(pem).map_err(|_| CertificateCause::Blocks("broken PEM".to_owned()))?;
         let [block] = blocks.as_slice() else {

@@ -4,6 +4,7 @@ use crate::endpoint::Endpoint;
 use crate::escape::escape;
 use crate::trusted::{FileError, Protection, TrustedFile};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,23 +132,7 @@ impl Config {
     }
 
     fn parse(bytes: &[u8], path: &str) -> Result<Self, ConfigError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| ConfigError::Syntax {
-            path: path.to_owned(),
-            position: String::new(),
-            reason: "it is not UTF-8 text".to_owned(),
-        })?;
-        // The parser's own report quotes the file; should somebody name a key file as the
-        // settings, that must not be shown. Its message and the line's number are enough.
-        let raw: Raw = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            position: error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or_else(String::new, |before| {
-                    format!("line {}: ", before.split('\n').count())
-                }),
-            reason: escape(error.message().as_bytes()),
-        })?;
+        let raw: Raw = from_toml(bytes, path)?;
         let bad = |key, range| ConfigError::Range {
             path: path.to_owned(),
             key,
@@ -206,8 +191,33 @@ impl Config {
     }
 }
 
+/// Takes settings as TOML.
+///
+/// The parser's own report quotes the file; should somebody name a key file as the settings,
+/// that must not be shown. Its message and the line's number are enough.
+///
+/// # Errors
+/// [`ConfigError::Syntax`].
+pub(crate) fn from_toml<T: DeserializeOwned>(bytes: &[u8], path: &str) -> Result<T, ConfigError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ConfigError::Syntax {
+        path: path.to_owned(),
+        position: String::new(),
+        reason: "it is not UTF-8 text".to_owned(),
+    })?;
+    toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        position: error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map_or_else(String::new, |before| {
+                format!("line {}: ", before.split('\n').count())
+            }),
+        reason: escape(error.message().as_bytes()),
+    })
+}
+
 /// A whole number and one unit: `45s`, `10m`, `24h`.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {
         "s" => 1,

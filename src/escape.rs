@@ -10,7 +10,13 @@ const SHOWN: usize = 80;
 /// longer than 80 bytes is cut, and the length said.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
-    match bytes.split_at_checked(SHOWN) {
+    escape_up_to(SHOWN, bytes)
+}
+
+/// The same, with room for so many bytes: for a line that says what to do.
+#[must_use]
+pub fn escape_up_to(shown: usize, bytes: &[u8]) -> String {
+    match bytes.split_at_checked(shown) {
         Some((shown, rest)) if !rest.is_empty() => {
             format!("{}... ({} bytes)", shown.escape_ascii(), bytes.len())
         }

@@ -18,6 +18,7 @@ pub mod audit;
 pub mod ca;
 pub mod ca_init;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod csr;
 pub mod endpoint;

@@ -28,9 +28,14 @@ pub fn answer(bytes: &[u8]) -> Result<(), OutputError> {
 
 /// Writes one line to standard error. There is nobody left to tell if that fails.
 pub fn error_line(line: &str) {
+    error_line_of("etcd-signer", line);
+}
+
+/// The same, for another program of this crate.
+pub fn error_line_of(program: &str, line: &str) {
     let _ = write_all(
         rustix::stdio::stderr(),
-        format!("etcd-signer: {line}\n").as_bytes(),
+        format!("{program}: {line}\n").as_bytes(),
     );
 }
 

@@ -121,7 +121,7 @@ impl FileError {
 
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::PermissionDenied => ": give it to the account that runs the signer",
+        io::ErrorKind::PermissionDenied => ": give it to the account that runs this program",
         _ => "",
     }
 }

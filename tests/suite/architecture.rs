@@ -57,6 +57,70 @@ fn what_reads_the_client_knows_nothing_of_the_key() {
     }
 }
 
+/// The masters' program shares names, public keys and error habits with the signer, and nothing
+/// that touches a CA key or serves a request.
+#[test]
+fn the_masters_program_touches_no_ca_key() {
+    let shared = [
+        "ca", "config", "escape", "exact", "key", "name", "output", "trusted",
+    ];
+    let of_the_crate = regex::Regex::new(r"\bcrate::(\w+|\{)").unwrap();
+    let client = client_modules();
+    assert!(client.len() > 15, "{client:?}");
+    for module in client {
+        uses_none_of(&module, &["CaKey", "CaKeyFile", "OwnKey"]);
+        let text = fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/{module}.rs")),
+        )
+        .unwrap();
+        for used in of_the_crate.captures_iter(text.split("#[cfg(test)]").next().unwrap()) {
+            assert!(
+                shared.contains(&&used[1]),
+                "src/{module}.rs uses {}",
+                &used[1]
+            );
+        }
+    }
+    for module in modules() {
+        if module != "client" && module != "lib" {
+            uses_none_of(&module, &["client"]);
+        }
+    }
+}
+
+#[test]
+fn in_the_masters_program_each_thing_has_one_owner() {
+    for module in client_modules() {
+        let module = module.as_str();
+        uses_none_of(module, &["args", "args_os", "var", "var_os", "stdin"]);
+        if !["client/private_key", "client/csr", "client/error"].contains(&module) {
+            uses_none_of(module, &["rcgen"]);
+        }
+        if module != "client/leaf" {
+            uses_none_of(module, &["x509_parser"]);
+        }
+        if !["client/cli", "client/child", "client/ssh", "client/renew"].contains(&module) {
+            uses_none_of(module, &["Command"]);
+        }
+        if !["client/store", "client"].contains(&module) {
+            uses_none_of(module, &["fs", "tempfile"]);
+        }
+        if module != "client" {
+            uses_none_of(module, &["now_utc"]);
+        }
+    }
+}
+
+fn client_modules() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client");
+    let mut found = vec!["client".to_owned()];
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        found.push(format!("client/{}", name.strip_suffix(".rs").unwrap()));
+    }
+    found
+}
+
 #[test]
 fn each_thing_has_one_owner() {
     for module in modules() {

@@ -14,6 +14,7 @@
 
 mod architecture;
 mod ca_init;
+mod client;
 mod commands;
 mod confinement;
 mod harness;
@@ -35,5 +36,12 @@ mod used_by;
 fn signer_path() -> std::path::PathBuf {
     std::env::var_os("ETCD_SIGNER")
         .unwrap_or_else(|| env!("CARGO_BIN_EXE_etcd-signer").into())
+        .into()
+}
+
+/// The masters' executable, likewise.
+fn client_path() -> std::path::PathBuf {
+    std::env::var_os("ETCD_CLIENT_CERT")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_etcd-client-cert").into())
         .into()
 }

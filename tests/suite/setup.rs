@@ -215,7 +215,7 @@ fn a_certificate_that_cannot_serve() {
 }
 
 /// A certificate for `ca.key`, signed with it, in force for any time: `openssl ca` has dates.
-fn own_certificate(dir: &Path, extensions: &str, start: &str, end: &str) -> String {
+pub(crate) fn own_certificate(dir: &Path, extensions: &str, start: &str, end: &str) -> String {
     let work = Dir::new();
     work.write("index.txt", "");
     work.write(

@@ -1,5 +1,6 @@
-//! The release build: one static executable.
+//! The release build: static executables.
 
+use std::path::Path;
 use std::process::Command;
 
 #[test]
@@ -8,10 +9,16 @@ fn the_release_build_needs_no_interpreter_and_no_library() {
         crate::harness::left_out("the static build: ETCD_SIGNER, which make test sets, is not set");
         return;
     }
+    for executable in [crate::signer_path(), crate::client_path()] {
+        is_static(&executable);
+    }
+}
+
+fn is_static(executable: &Path) {
     let readelf = |what: &str| {
         let output = Command::new("readelf")
             .args(["--wide", what])
-            .arg(crate::signer_path())
+            .arg(executable)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");

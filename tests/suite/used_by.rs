@@ -6,14 +6,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// An etcd with one member that asks clients for a certificate of one CA.
-struct Etcd {
+pub(crate) struct Etcd {
     dir: Dir,
     child: Child,
-    endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 impl Etcd {
-    fn start(ca: &Ca) -> Self {
+    pub(crate) fn start(ca: &Ca) -> Self {
         let dir = Dir::new();
         std::fs::copy(ca.dir.join("ca.crt"), dir.join("ca.crt")).unwrap();
         let pki = ca.dir.path().display();
@@ -61,7 +61,7 @@ impl Etcd {
     }
 
     /// etcdctl with the files that a master has in a folder. It waits for etcd to be there.
-    fn ctl(&self, master: &Dir, arguments: &[&str]) -> Output {
+    pub(crate) fn ctl(&self, master: &Dir, arguments: &[&str]) -> Output {
         for attempt in 0.. {
             let output = Command::new("etcdctl")
                 .env("ETCDCTL_API", "3")
@@ -96,7 +96,7 @@ impl Drop for Etcd {
     }
 }
 
-fn forced_command(ca: &Ca) -> String {
+pub(crate) fn forced_command(ca: &Ca) -> String {
     format!(
         "{} serve --config {}",
         crate::signer_path().display(),

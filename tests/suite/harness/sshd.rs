@@ -95,6 +95,11 @@ impl Sshd {
         panic!("sshd does not listen: {}", self.dir.read("sshd.log"));
     }
 
+    /// Where a client reaches it: the account that runs the tests, the host, and the port.
+    pub fn place(&self) -> String {
+        format!("{}@127.0.0.1:{}", user(), self.port)
+    }
+
     /// `ssh leader <command>`, as the user who runs the tests; no command asks for a shell.
     pub fn ssh(&self, command: Option<&str>, input: &[u8]) -> Output {
         let mut ssh = Command::new("ssh");

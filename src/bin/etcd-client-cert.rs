@@ -1,0 +1,13 @@
+//! The masters' executable: arguments in, exit code out.
+
+use std::alloc::System;
+use std::process::ExitCode;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes what is freed: the libraries that handle the private key do not.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
+    etcd_signer::client::run(std::env::args_os().collect())
+}

@@ -1,0 +1,117 @@
+//! `etcd-client-cert`: keeps a valid client certificate in place on a master.
+//!
+//! [`renew::renew`] is the whole of it: what is in place is judged (`due`), a request is made
+//! with the master's own key (`private_key`, `csr`), the signers are asked in turn over the
+//! system's ssh (`signers`, `ssh`), the answer is taken only if it is what it must be
+//! (`answer`), and replaces the old one at once or not at all (`store`). What came of it is
+//! remembered (`state`) and shown (`status`, `metrics`).
+//!
+//! It shares names, public keys and error habits with the signer, and nothing that touches a
+//! CA key.
+
+pub mod answer;
+pub mod authority;
+pub mod child;
+pub mod cli;
+pub mod config;
+pub mod csr;
+pub mod due;
+pub mod error;
+pub mod leaf;
+pub mod metrics;
+pub mod private_key;
+pub mod renew;
+pub mod signers;
+pub mod ssh;
+pub mod state;
+pub mod status;
+pub mod store;
+pub mod target;
+pub mod text;
+
+use crate::output;
+use cli::{Invocation, Source};
+use config::Config;
+use error::{Error, Exit};
+use std::ffi::OsString;
+use std::process::ExitCode;
+use time::OffsetDateTime;
+
+/// The program's name, as its error lines begin.
+const PROGRAM: &str = "etcd-client-cert";
+
+/// Does what the arguments ask for.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    catch_defects();
+    let code = match cli::parse(arguments) {
+        Ok(Invocation::Renew {
+            source,
+            force,
+            metrics,
+        }) => match load(&source, metrics) {
+            Ok(config) => renew::renew(&config, force, now).code(),
+            Err(error) => fail(&error).code(),
+        },
+        Ok(Invocation::Status {
+            source,
+            json,
+            metrics,
+        }) => match load(&source, metrics) {
+            Ok(config) => status::status(&config, json, now()),
+            Err(error) => fail(&error).code(),
+        },
+        Err(error) => usage(&error).code(),
+    };
+    ExitCode::from(code)
+}
+
+/// The one clock: seconds since 1970.
+fn now() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
+}
+
+fn load(source: &Source, metrics: Option<std::path::PathBuf>) -> Result<Config, Error> {
+    let host_name = rustix::system::uname().nodename().to_bytes().to_vec();
+    let mut config = Config::load(source, &host_name)?;
+    config.metrics = metrics.or(config.metrics);
+    Ok(config)
+}
+
+fn fail(error: &Error) -> Exit {
+    say(&error.to_string());
+    error.exit()
+}
+
+/// One line on standard error.
+fn say(line: &str) {
+    output::error_line_of(PROGRAM, line);
+}
+
+fn usage(error: &clap::Error) -> Exit {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or_default();
+        let what = first
+            .strip_prefix("error: ")
+            .unwrap_or("no command was given");
+        say(&format!("usage: {what} (see {PROGRAM} --help)"));
+        return Exit::Usage;
+    }
+    match output::answer(text.as_bytes()) {
+        Ok(()) => Exit::Ok,
+        Err(_) => Exit::Io,
+    }
+}
+
+/// A panic is a defect: it is told in one line, whatever the environment asks for.
+fn catch_defects() {
+    std::panic::set_hook(Box::new(|info| {
+        let at = info.location().map_or_else(String::new, |location| {
+            format!(" at {}:{}", location.file(), location.line())
+        });
+        say(&format!("internal error: a defect{at}: report it"));
+        std::process::exit(Exit::Software.code().into());
+    }));
+}

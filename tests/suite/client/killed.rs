@@ -1,0 +1,91 @@
+//! SIGKILL at random points: key and certificate are always whole, and always a pair.
+
+use super::Master;
+use crate::harness::Ca;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// How many runs are killed. `make test-renewal` sets a thousand.
+fn kills() -> u32 {
+    std::env::var("ETCD_CLIENT_CERT_KILLS").map_or(100, |kills| kills.parse().unwrap())
+}
+
+#[test]
+fn killed_at_any_point_it_leaves_a_whole_pair() {
+    let ca = Ca::new();
+    let master = Master::new();
+    master.set_without_ssh(&ca, "");
+    // How long a whole run takes here, from nothing.
+    let start = Instant::now();
+    master.renews(&["--force"]);
+    let whole = start.elapsed();
+    let (mut cut, mut finished, mut with_leftovers, mut changed) = (0, 0, 0, 0);
+    let mut seen = master.read("client.crt");
+    for round in 0..kills() {
+        // Every tenth starts from nothing, so that making the key is cut off too.
+        if round % 10 == 0 {
+            for name in ["client.key", "client.crt", "ca.crt"] {
+                let _ = fs::remove_file(master.dir.join(name));
+            }
+            seen = Vec::new();
+        }
+        let mut run = master
+            .command(&["renew", "--force"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * 1.2 * share()));
+        if run.try_wait().unwrap().is_some() {
+            finished += 1;
+        } else {
+            run.kill().unwrap();
+            run.wait().unwrap();
+            cut += 1;
+        }
+        if has_leftovers(&master) {
+            with_leftovers += 1;
+        }
+        let key = master.dir.join("client.key");
+        let certificate = master.dir.join("client.crt");
+        if key.exists() {
+            assert_eq!(master.mode("client.key"), 0o400);
+            crate::harness::openssl(master.dir.path(), "pkey -in client.key -noout -check");
+        }
+        if certificate.exists() && master.read("client.crt") != seen {
+            seen = master.read("client.crt");
+            changed += 1;
+            master.has_a_pair();
+        }
+    }
+    println!(
+        "{} runs of about {whole:?}: {cut} killed, {finished} finished before, \
+         {with_leftovers} left a passing file, {changed} replaced the certificate",
+        kills()
+    );
+    assert!(cut > kills() / 4, "hardly any run was killed: {cut}");
+    // The next run succeeds, and leaves nothing behind.
+    master.renews(&["--force"]);
+    master.has_a_pair();
+    assert!(!has_leftovers(&master));
+}
+
+/// From 0 to 1.
+fn share() -> f64 {
+    let mut bytes = [0; 2];
+    SystemRandom::new().fill(&mut bytes).unwrap();
+    f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX)
+}
+
+fn has_leftovers(master: &Master) -> bool {
+    [master.dir.path().to_path_buf(), master.dir.join("state")]
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .any(|entry| {
+            let name = entry.unwrap().file_name();
+            name.to_str().unwrap().contains(".new-")
+        })
+}
