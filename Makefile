@@ -108,12 +108,13 @@ fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
 EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
 
 .PHONY: deb
-deb: ## the Debian package, in target/debian
+deb: ## the Debian packages, in target/debian
 	@$(INSTALL) cc jq
 	$(STATIC)
 	@packaging/stage.sh
 	@rm -rf target/debian
 	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST)
+	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST) --variant client
 
 .PHONY: tarball
 tarball: deb ## the tarball for other distributions, in target/debian

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 umask 022
 to=target/packaging
 rm -rf "$to"
-mkdir -p "$to/scripts"
+mkdir -p "$to/scripts" "$to/client-scripts"
 
 cargo run --quiet --locked --example pages "$to/pages"
 gzip -9n "$to"/pages/*.[58]
@@ -19,4 +19,8 @@ for script in preinst postinst prerm postrm; do
         cat packaging/deb/common.sh "packaging/deb/$script.sh"
     } | sed '/shellcheck/d; /common\.sh"$/d' >"$to/scripts/$script"
     chmod 0755 "$to/scripts/$script"
+done
+for script in postinst prerm postrm; do
+    { echo '#!/bin/sh'; sed '/shellcheck/d' "packaging/client/$script.sh"; } >"$to/client-scripts/$script"
+    chmod 0755 "$to/client-scripts/$script"
 done

@@ -594,6 +594,47 @@ tarball_beside_the_package() {
     said="refused where the Debian package is"
 }
 
+# ---------------------------------------------------------------- the masters' package
+
+client_contents() {
+    dpkg-deb -c /mnt/packages/client.deb | awk '{ print $1, $2, $6 }' >/mnt/out
+    local line
+    for line in '-rwxr-xr-x 0/0 ./usr/bin/etcd-client-cert' \
+        '-rw-r--r-- 0/0 ./etc/etcd-client-cert/config.toml' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-client-cert.service' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-client-cert.timer' \
+        '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-client-cert.8.gz' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-client-cert/THIRD-PARTY.gz' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-client-cert/MASTERS.md'; do
+        grep -qxF -- "$line" /mnt/out || { said="missing: $line"; return 1; }
+    done
+    ! grep -E 'usr/bin/etcd-signer|sshd_config|sysusers' /mnt/out >/mnt/err || { said="it carries the signer"; return 1; }
+    lintian --tag-display-limit 0 /mnt/packages/client.deb >/mnt/out 2>&1
+    ! grep '^[EW]:' /mnt/out || { said="lintian finds something"; return 1; }
+    said="program, timer, settings, page; nothing of the signer's; lintian finds nothing"
+}
+
+client_package() {
+    start_sshd
+    make_systemd none 3
+    quietly on dpkg -i /tmp/packages/client.deb && says "systemctl enable --now etcd-client-cert.timer" || return 1
+    ! grep -qE '^(enable|start|reload)' $host/run/systemctl.log || { said="it starts something"; return 1; }
+    on etcd-client-cert --version >/dev/null || { said="it does not run"; return 1; }
+    ! on etcd-client-cert status >/mnt/out 2>&1 || { said="a status without a certificate"; return 1; }
+    ! grep -qi 'config.toml' /mnt/out || { said="it does not take its own settings: $(head -n 1 /mnt/out)"; return 1; }
+    mkdir -p $host/etc/kubernetes/pki $host/var/lib/etcd-client-cert
+    echo mine >$host/etc/kubernetes/pki/apiserver-etcd-client.key
+    echo '# mine' >>$host/etc/etcd-client-cert/config.toml
+    quietly on dpkg -r etcd-client-cert && grep -q '^disable --now etcd-client-cert.timer' $host/run/systemctl.log ||
+        { said="the timer is not stopped"; return 1; }
+    grep -q '# mine' $host/etc/etcd-client-cert/config.toml || { said="the settings are gone"; return 1; }
+    quietly on dpkg --purge etcd-client-cert || { said="purge fails"; return 1; }
+    [ ! -e $host/etc/etcd-client-cert ] && [ ! -e $host/var/lib/etcd-client-cert ] || { said="something is left"; return 1; }
+    grep -qx mine $host/etc/kubernetes/pki/apiserver-etcd-client.key || { said="the key is gone"; return 1; }
+    same_settings && [ "$(reloads)" = 0 ] || { said="sshd: $said"; return 1; }
+    said="nothing starts by itself; removed, the timer is stopped; purged, the kube-apiserver's files stay"
+}
+
 # ---------------------------------------------------------------- all of it
 
 mount -t tmpfs -o mode=0755 tmpfs /mnt || fatal "no tmpfs"
@@ -601,6 +642,7 @@ cd / || exit 2
 ip link set lo up 2>/dev/null
 mkdir -p /mnt/packages/tarball /mnt/newer
 cp "$deb" /mnt/packages/etcd-signer.deb
+cp "$(dirname "$deb")"/etcd-client-cert_*.deb /mnt/packages/client.deb || fatal "no masters' package beside it"
 tar --extract --file "$tarball" --directory /mnt/packages/tarball || fatal "no tarball"
 # A newer version, with another executable and another drop-in.
 dpkg-deb -R "$deb" /mnt/newer
@@ -616,7 +658,8 @@ for name in contents lintian_finds_no_error \
     upgrade_keeps_edits upgrade_with_bad_network locked_upgrade \
     remove removal_waits_for_a_request removal_of_locked_key removal_of_key_elsewhere purge reinstall \
     tarball_is_the_package tarball_installs tarball_upgrade_keeps_edits tarball_uninstalls \
-    tarball_purges tarball_locked tarball_beside_the_package; do
+    tarball_purges tarball_locked tarball_beside_the_package \
+    client_contents client_package; do
     row $name
 done
 echo "$rows rows, $failed failed"
