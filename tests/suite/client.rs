@@ -1,5 +1,6 @@
 //! `etcd-client-cert`, the masters' program: against real sshd, signers and etcd.
 
+mod deploy;
 mod failures;
 mod first_run;
 mod killed;
@@ -8,7 +9,7 @@ mod secrets;
 mod status;
 mod storage;
 
-use crate::harness::{Ca, Dir, openssl_text, run};
+use crate::harness::{Ca, Dir, openssl, openssl_text, openssl_with, run};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -142,4 +143,28 @@ fn fails(output: &Output, code: i32, words: &str) -> String {
     }
     assert!(stderr.contains(words), "no «{words}» in: {stderr}");
     stderr
+}
+
+/// A certificate such as the signer issues, but for any key, name and time, by openssl: it is put
+/// into `<out>.crt`. `dates` are `openssl ca`'s.
+fn certify(ca: &Ca, master: &Master, key: &str, name: &str, dates: &str, out: &str) {
+    let (dir, pki) = (master.dir.path().display(), ca.dir.path().display());
+    master.dir.write("index", "");
+    master.dir.write(
+        "ca.cnf",
+        format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase={dir}/index\nnew_certs_dir={dir}\nrand_serial=yes\n\
+             certificate={pki}/ca.crt\nprivate_key={pki}/ca.key\ndefault_md=sha256\n\
+             policy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\n\
+             basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\n\
+             extendedKeyUsage=clientAuth\nsubjectAltName=DNS:{name}\n"
+        ),
+    );
+    openssl(
+        master.dir.path(),
+        &format!("req -new -key {key} -subj /CN={name} -out {out}.csr"),
+    );
+    let words = format!("ca -batch -notext -config ca.cnf -in {out}.csr -out {out}.crt {dates}");
+    let output = openssl_with(master.dir.path(), &words, b"");
+    assert!(output.status.success(), "{output:?}");
 }

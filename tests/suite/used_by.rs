@@ -10,6 +10,7 @@ pub(crate) struct Etcd {
     dir: Dir,
     child: Child,
     pub(crate) endpoint: String,
+    peer: String,
 }
 
 impl Etcd {
@@ -35,29 +36,20 @@ impl Etcd {
         );
         let endpoint = format!("https://127.0.0.1:{}", crate::harness::free_port());
         let peer = format!("http://127.0.0.1:{}", crate::harness::free_port());
-        let log = File::create(dir.join("etcd.log")).unwrap();
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "etcd", "--data-dir"])
-            .arg(dir.join("data"))
-            .args(["--listen-client-urls", &endpoint])
-            .args(["--advertise-client-urls", &endpoint])
-            .args(["--listen-peer-urls", &peer])
-            .args(["--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("default={peer}")])
-            .args(["--client-cert-auth", "--trusted-ca-file", "ca.crt"])
-            .args(["--cert-file", "server.crt", "--key-file", "server.key"])
-            .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH)
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let child = launch(&dir, &endpoint, &peer);
         Self {
             dir,
             child,
             endpoint,
+            peer,
         }
+    }
+
+    /// Ends it without any warning, and starts it again with what it had.
+    pub(crate) fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = launch(&self.dir, &self.endpoint, &self.peer);
     }
 
     /// etcdctl with the files that a master has in a folder. It waits for etcd to be there.
@@ -84,6 +76,27 @@ impl Etcd {
         }
         unreachable!()
     }
+}
+
+fn launch(dir: &Dir, endpoint: &str, peer: &str) -> Child {
+    let log = File::create(dir.join("etcd.log")).unwrap();
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "etcd", "--data-dir"])
+        .arg(dir.join("data"))
+        .args(["--listen-client-urls", endpoint])
+        .args(["--advertise-client-urls", endpoint])
+        .args(["--listen-peer-urls", peer])
+        .args(["--initial-advertise-peer-urls", peer])
+        .args(["--initial-cluster", &format!("default={peer}")])
+        .args(["--client-cert-auth", "--trusted-ca-file", "ca.crt"])
+        .args(["--cert-file", "server.crt", "--key-file", "server.key"])
+        .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH)
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Etcd {

@@ -1,8 +1,8 @@
 //! Signers that are dead, stalled, refusing or lying, behind a real sshd: the old certificate
 //! stays, the reason is told, and the next signer is asked.
 
-use super::Master;
-use crate::harness::{Ca, Login, Sshd, free_port, key_words, openssl, openssl_with};
+use super::{Master, certify};
+use crate::harness::{Ca, Login, Sshd, free_port, key_words, openssl};
 use crate::used_by::forced_command;
 use std::fs;
 
@@ -75,25 +75,7 @@ fn lies(ca: &Ca, other: &Ca, master: &Master) -> Vec<Lie> {
     openssl(dir, &format!("{} -out client.key", key_words("p256")));
     openssl(dir, &format!("{} -out foreign.key", key_words("p256")));
     let certify = |key: &str, name: &str, dates: &str, out: &str| {
-        let pki = ca.dir.path().display();
-        master.dir.write("index", "");
-        master.dir.write(
-            "ca.cnf",
-            format!(
-                "[ca]\ndefault_ca=d\n[d]\ndatabase={0}/index\nnew_certs_dir={0}\nrand_serial=yes\n\
-                 certificate={pki}/ca.crt\nprivate_key={pki}/ca.key\ndefault_md=sha256\n\
-                 policy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\n\
-                 basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\n\
-                 extendedKeyUsage=clientAuth\nsubjectAltName=DNS:{name}\n",
-                dir.display()
-            ),
-        );
-        let subject = format!("req -new -key {key} -subj /CN={name} -out {out}.csr");
-        openssl(dir, &subject);
-        let words =
-            format!("ca -batch -notext -config ca.cnf -in {out}.csr -out {out}.crt {dates}");
-        let output = openssl_with(dir, &words, b"");
-        assert!(output.status.success(), "{output:?}");
+        certify(ca, master, key, name, dates, out);
         format!("cat {}/{out}.crt", dir.display())
     };
     let name = "kubemaster-1";

@@ -1,21 +1,73 @@
 //! A running etcd client while its certificate is renewed, ten times.
 
-use super::Master;
-use crate::harness::{Ca, Dir, Login, Sshd};
+use super::{Master, certify};
+use crate::harness::{Ca, Dir, Login, Sshd, key_words, openssl};
 use crate::used_by::{Etcd, forced_command};
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const RENEWALS: usize = 10;
 
-struct Watch(Child);
+/// `etcdctl watch key`, running.
+struct Watch {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Watch {
+    fn start(etcd: &Etcd, dir: &Dir) -> Self {
+        let log = dir.join("watched");
+        let child = Command::new("setpriv")
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "etcdctl",
+                "--endpoints",
+                &etcd.endpoint,
+            ])
+            .args([
+                "--cacert",
+                "ca.crt",
+                "--cert",
+                "client.crt",
+                "--key",
+                "client.key",
+            ])
+            .args(["watch", "key"])
+            .env("ETCDCTL_API", "3")
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(File::create(&log).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    fn has_seen(&self, value: &str) -> bool {
+        let seen = std::fs::read_to_string(&self.log).unwrap();
+        seen.lines().any(|line| line == value)
+    }
+
+    /// Whether it sees a value, sooner or later.
+    fn sees(&self, value: &str) -> bool {
+        (0..100).any(|_| {
+            let seen = self.has_seen(value);
+            if !seen {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            seen
+        })
+    }
+}
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -40,32 +92,7 @@ fn a_client_runs_through_ten_renewals_without_a_failed_put() {
     master.set(&[sshd.place()], &format!("identity = {identity:?}"));
     master.renews(&[]);
 
-    let watch = Watch(
-        Command::new("setpriv")
-            .args([
-                "--pdeathsig",
-                "KILL",
-                "etcdctl",
-                "--endpoints",
-                &etcd.endpoint,
-            ])
-            .args([
-                "--cacert",
-                "ca.crt",
-                "--cert",
-                "client.crt",
-                "--key",
-                "client.key",
-            ])
-            .args(["watch", "key"])
-            .env("ETCDCTL_API", "3")
-            .current_dir(master.dir.path())
-            .stdin(Stdio::null())
-            .stdout(File::create(master.dir.join("watched")).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let watch = Watch::start(&etcd, &master.dir);
     let done = AtomicBool::new(false);
     let mut certificates = vec![master.read("client.crt")];
     let (puts, failed) = std::thread::scope(|scope| {
@@ -112,13 +139,83 @@ fn a_client_runs_through_ten_renewals_without_a_failed_put() {
 
     // The watch was opened with the first certificate, and has seen the last put.
     let last = (puts - 1).to_string();
-    for _ in 0..100 {
-        if master.dir.read("watched").lines().last() == Some(&last) {
-            drop(watch);
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(100));
+    assert!(
+        watch.sees(&last),
+        "not {last}: {}",
+        master.dir.read("watched")
+    );
+}
+
+/// A client that loses its connection when its first certificate has expired comes back with
+/// the one that is in place then; one whose certificate was not renewed does not.
+#[test]
+fn a_running_client_reconnects_with_the_new_certificate() {
+    let ca = Ca::new();
+    let mut etcd = Etcd::start(&ca);
+    let nobody = Dir::new();
+    nobody.write("client.crt", "");
+    etcd.ctl(&nobody, &["version"]);
+
+    // Two masters with certificates of a few seconds.
+    let (renewed, forgotten) = (Master::new(), Master::new());
+    let end = soon(12);
+    for master in [&renewed, &forgotten] {
+        master.set_without_ssh(&ca, "");
+        std::fs::copy(ca.dir.join("ca.crt"), master.dir.join("ca.crt")).unwrap();
+        let words = format!("{} -out client.key", key_words("p256"));
+        openssl(master.dir.path(), &words);
+        let dates = format!("-startdate 20200101000000Z -enddate {end}");
+        certify(&ca, master, "client.key", "kubemaster-1", &dates, "client");
     }
-    let watched = master.dir.read("watched").lines().count() / 3;
-    panic!("the watch saw {watched} of {puts} puts, and not the last");
+    let (watch, stale) = (
+        Watch::start(&etcd, &renewed.dir),
+        Watch::start(&etcd, &forgotten.dir),
+    );
+    let both_see = |value: &str| {
+        let put = etcd.ctl(&renewed.dir, &["put", "key", value]);
+        assert_eq!(put.stdout, b"OK\n", "{put:?}");
+        assert!(watch.sees(value) && stale.sees(value), "{value}");
+    };
+    // A watch that is not there yet misses a put.
+    std::thread::sleep(Duration::from_secs(2));
+    both_see("with the first");
+    renewed.renews(&["--force"]);
+    renewed.has_a_pair();
+    while soon(0) <= end {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // Connections outlive the certificate that they were opened with.
+    both_see("after its end");
+    let refused = etcd.ctl(&forgotten.dir, &["put", "key", "value"]);
+    assert_ne!(refused.stdout, b"OK\n");
+
+    etcd.restart();
+    let mut last = String::new();
+    for attempt in 0..60 {
+        last = format!("after the restart, {attempt}");
+        let put = etcd.ctl(&renewed.dir, &["put", "key", &last]);
+        assert_eq!(put.stdout, b"OK\n", "{put:?}");
+        if watch.has_seen(&last) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(watch.has_seen(&last), "{}", renewed.dir.read("watched"));
+    let seen = forgotten.dir.read("watched");
+    assert!(!seen.contains("after the restart"), "{seen}");
+}
+
+/// So many seconds from now, as openssl takes it.
+fn soon(seconds: i64) -> String {
+    let time = time::OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+    let (date, clock) = (time.date(), time.time());
+    format!(
+        "{:04}{:02}{:02}{:02}{:02}{:02}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        clock.hour(),
+        clock.minute(),
+        clock.second()
+    )
 }
