@@ -18,7 +18,7 @@ endif
 STATIC := RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" $(CARGO) build --release --locked --target $(HOST)
 
 INSTALL := tests/tools/install.sh
-TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount
+TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount age python3
 
 # What attacks the endpoint, or does its main job, besides OpenSSH.
 ATTACKERS := ip gdb strace dbclient plink rsync xauth runuser paramiko asyncssh
