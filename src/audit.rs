@@ -11,6 +11,7 @@ use rustix::net::{SendFlags, send};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
@@ -104,7 +105,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The open way to the journal or to syslog, if there is one.
 #[derive(Debug)]
-pub struct Log(Option<(UnixDatagram, Format)>);
+pub struct Log(Option<(Arc<UnixDatagram>, Format)>);
 
 #[derive(Clone, Copy, Debug)]
 enum Format {
@@ -118,14 +119,15 @@ impl Log {
     pub fn open() -> Self {
         Self(
             connect(JOURNAL)
-                .map(|socket| (socket, Format::Journal))
-                .or_else(|| connect(SYSLOG).map(|socket| (socket, Format::Syslog))),
+                .map(|socket| (Arc::new(socket), Format::Journal))
+                .or_else(|| connect(SYSLOG).map(|socket| (Arc::new(socket), Format::Syslog))),
         )
     }
 
-    /// Writes the one record of a request, answered (`Ok`) or not.
-    pub fn write(self, record: &Record, outcome: Result<(), (&str, Exit)>) {
-        let Some((socket, format)) = self.0 else {
+    /// Writes the record of a request, granted (`Ok`) or not. The outcome stands first in its
+    /// line, before anything of the client's.
+    pub fn write(&self, record: &Record, outcome: Result<(), (&str, Exit)>) {
+        let Some((socket, format)) = &self.0 else {
             return;
         };
         let (outcome, reason, exit) = match outcome {
@@ -135,8 +137,8 @@ impl Log {
         };
         let request = record.request.as_deref().unwrap_or("no command");
         let sender = Sender {
-            socket,
-            format,
+            socket: Arc::clone(socket),
+            format: *format,
             priority: match exit {
                 Exit::Ok => 5,
                 Exit::Usage | Exit::Data | Exit::Io => 4,
@@ -160,7 +162,7 @@ impl Log {
                 confinement = record.confinement,
                 remark = record.remark,
                 exit_code = exit.code(),
-                "{request}: {outcome}{}{}",
+                "{outcome}: {request}{}{}",
                 if reason.is_some() { ": " } else { "" },
                 reason.unwrap_or_default(),
             );
@@ -177,7 +179,7 @@ fn connect(path: &str) -> Option<UnixDatagram> {
 
 /// Turns an event into one datagram.
 struct Sender {
-    socket: UnixDatagram,
+    socket: Arc<UnixDatagram>,
     format: Format,
     priority: u8,
 }
@@ -222,6 +224,7 @@ impl Fields {
             .saturating_add(priority.into());
         let mut text = format!("<{code}>{IDENTIFIER}[{pid}]: {}", self.message);
         for (name, value) in &self.others {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
             let _ = write!(text, " {name}=\"{value}\"");
         }
         text

@@ -6,6 +6,7 @@
 
 use crate::ca::{Bundle, CaCertificate, CaError};
 use crate::config::{Config, ConfigError, Source};
+use crate::escape;
 use crate::place::{self, PlaceError};
 use crate::sandbox::{SandboxError, keep_to_itself};
 use std::ffi::OsString;
@@ -126,9 +127,7 @@ pub fn restore(options: &RestoreOptions, now: i64) -> Result<(), BackupError> {
     if certificate_path.symlink_metadata().is_ok() {
         let there = CaCertificate::load(&certificate_path, now)?;
         if there.der() != bundle.certificate().der() {
-            return Err(BackupError::AnotherCa(
-                certificate_path.display().to_string(),
-            ));
+            return Err(BackupError::AnotherCa(escape::path(&certificate_path)));
         }
         place::place(key, &key_path)?;
     } else {

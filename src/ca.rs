@@ -2,6 +2,7 @@
 //!
 //! Private-key bytes are handled here and nowhere else.
 
+use crate::escape;
 use crate::exact;
 use crate::key::{
     EC_PUBLIC_KEY, ED25519, KeyRefusal, KeyType, PRIME256V1, PublicKey, RSA_ENCRYPTION, SECP384R1,
@@ -72,8 +73,11 @@ pub enum CertificateCause {
     /// extendedKeyUsage does not allow client certificates.
     #[error("its extendedKeyUsage does not have clientAuth: etcd would refuse what it signs")]
     NoClientAuth,
+    /// An extension that etcd would apply to what it signs, or not understand.
+    #[error("its extension {0} would make etcd refuse what it signs: use a CA without it")]
+    Extension(String),
     /// Its validity has ended.
-    #[error("it expired at {0}: make a new CA")]
+    #[error("it expired at {0}: make a new CA; or is the clock wrong?")]
     Expired(String),
     /// Its validity has not begun.
     #[error("it is not valid before {0}: is the clock right?")]
@@ -137,7 +141,7 @@ impl CaCertificate {
     pub fn load(path: &Path, now: i64) -> Result<Self, CaError> {
         let pem = TrustedFile::open(CERTIFICATE, path, Protection::Public)?.read(SIZE_LIMIT)?;
         Self::from_pem(&pem, now).map_err(|cause| CaError::Certificate {
-            path: path.display().to_string(),
+            path: escape::path(path),
             cause,
         })
     }
@@ -265,6 +269,18 @@ fn may_sign(certificate: &X509Certificate<'_>) -> Result<(), CertificateCause> {
     if extended.is_some_and(|extension| !extension.value.any && !extension.value.client_auth) {
         return Err(CertificateCause::NoClientAuth);
     }
+    // What a path's end must fulfil, and what nobody there knows (sections 4.2 and 4.2.1.10).
+    for extension in certificate.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::NameConstraints(_) => {
+                return Err(CertificateCause::Extension("nameConstraints".to_owned()));
+            }
+            ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
+                return Err(CertificateCause::Extension(extension.oid.to_string()));
+            }
+            _ => {}
+        }
+    }
     Ok(())
 }
 
@@ -292,7 +308,7 @@ impl CaKeyFile {
     pub fn open(path: &Path) -> Result<Self, CaError> {
         Ok(Self {
             file: TrustedFile::open(KEY, path, Protection::Secret)?,
-            path: path.display().to_string(),
+            path: escape::path(path),
         })
     }
 
@@ -344,7 +360,7 @@ impl Bundle {
     /// # Errors
     /// [`CaError`], as loading each of them has it.
     pub fn load(certificate: &Path, key: &Path, now: i64) -> Result<Self, CaError> {
-        let path = key.display().to_string();
+        let path = escape::path(key);
         let certificate = CaCertificate::load(certificate, now)?;
         let pem = CaKeyFile::open(key)?.file.read(SIZE_LIMIT)?;
         Self::from_key(&pem, certificate).map_err(|cause| CaError::Key { path, cause })
@@ -355,7 +371,7 @@ impl Bundle {
     /// # Errors
     /// [`CaError`]: it does not hold a CA's key and certificate that fit.
     pub fn parse(pem: &[u8], path: &Path, now: i64) -> Result<Self, CaError> {
-        let path = path.display().to_string();
+        let path = escape::path(path);
         let blocks = pem::parse_many(pem).unwrap_or_default();
         let mut certificates = blocks.iter().filter(|b| b.tag() == "CERTIFICATE");
         let certificate = match (certificates.next(), certificates.next()) {

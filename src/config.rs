@@ -1,7 +1,7 @@
 //! The settings: `/etc/etcd-signer/config.toml`, every key with a default, limits only downward.
 
 use crate::endpoint::Endpoint;
-use crate::escape::escape;
+use crate::escape::{self, escape};
 use crate::trusted::{FileError, Protection, TrustedFile};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -122,13 +122,16 @@ impl Config {
             Source::File(path) => path,
         };
         let file = match TrustedFile::open("settings", path, Protection::Public) {
-            Err(FileError::Missing { .. }) if *source == Source::Default => {
+            // A link that leads nowhere is not the same as nothing.
+            Err(FileError::Missing { .. })
+                if *source == Source::Default && path.symlink_metadata().is_err() =>
+            {
                 return Ok(Self::default());
             }
             opened => opened?,
         };
         let bytes = file.read(SIZE_LIMIT)?;
-        Self::parse(&bytes, &path.display().to_string())
+        Self::parse(&bytes, &escape::path(path))
     }
 
     fn parse(bytes: &[u8], path: &str) -> Result<Self, ConfigError> {

@@ -196,7 +196,7 @@ fn decode_base64(input: &[u8]) -> Result<Vec<u8>, Cause> {
             .copied()
             .find(|b| !matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'='));
         match (stray, error) {
-            _ if input.starts_with(&[SEQUENCE, 0x82]) => Cause::BareDer,
+            _ if matches!(input, [SEQUENCE, 0x81..=0x83, ..]) => Cause::BareDer,
             (Some(b'-' | b'_'), _) => Cause::UrlAlphabet,
             (Some(byte), _) => Cause::StrayByte(byte),
             (None, _) => Cause::Padding,

@@ -1,5 +1,8 @@
 //! Client bytes made fit to be shown: printable ASCII, and short.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 /// The most input bytes that [`escape`] shows.
 const SHOWN: usize = 80;
 
@@ -24,14 +27,41 @@ pub fn escape_up_to(shown: usize, bytes: &[u8]) -> String {
     }
 }
 
+/// Shows a path of the operator's, whole.
+#[must_use]
+pub fn path(path: &Path) -> String {
+    path.as_os_str().as_bytes().escape_ascii().to_string()
+}
+
+/// Makes sure that a text is one line of printable ASCII, whatever is in it.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            ' '..='~' => c.to_string(),
+            other => other.escape_default().to_string(),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{escape, one_line, path};
+    use std::path::Path;
 
     #[test]
     fn shows_only_printable_ascii() {
         assert_eq!(escape(b"get-peers "), "get-peers ");
         assert_eq!(escape(b"a\x1b[2J\n\"\xff"), r#"a\x1b[2J\n\"\xff"#);
+    }
+
+    #[test]
+    fn paths_and_lines_are_printable() {
+        assert_eq!(path(Path::new("/etc/a b\n\u{fc}")), r"/etc/a b\n\xc3\xbc");
+        assert_eq!(
+            one_line("it's \"so\"\n\x1b[31m \u{fc}"),
+            r#"it's "so"\n\u{1b}[31m \u{fc}"#
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Standard output and standard error: a whole answer, or one line of error.
 
+use crate::escape::one_line;
 use crate::input::wait;
 use rustix::event::PollFlags;
 use rustix::io::{Errno, write};
+use rustix::net::{SendFlags, send};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ pub fn error_line(line: &str) {
 pub fn error_line_of(program: &str, line: &str) {
     let _ = write_all(
         rustix::stdio::stderr(),
-        format!("{program}: {line}\n").as_bytes(),
+        format!("{program}: {}\n", one_line(line)).as_bytes(),
     );
 }
 
@@ -48,7 +50,7 @@ fn write_all(output: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let chunk = bytes.get(..CHUNK).unwrap_or(bytes);
-        match write(&output, chunk) {
+        match write_now(&output, chunk) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -56,4 +58,17 @@ fn write_all(output: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A socket takes what it has room for; nothing waits there. (A pipe that is ready has room for
+/// a chunk. To make it non-blocking would do so for everybody who has it open.)
+fn write_now(output: impl AsFd, chunk: &[u8]) -> Result<usize, Errno> {
+    match send(
+        &output,
+        chunk,
+        SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL),
+    ) {
+        Err(Errno::NOTSOCK) => write(&output, chunk),
+        outcome => outcome,
+    }
 }

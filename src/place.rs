@@ -1,5 +1,6 @@
 //! New files of the operator's commands: whole or not at all, and never in another's place.
 
+use crate::escape;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +31,7 @@ pub enum PlaceError {
 /// [`PlaceError::Exists`], with the first that does.
 pub fn all_free(paths: &[&Path]) -> Result<(), PlaceError> {
     match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
-        Some(path) => Err(PlaceError::Exists(path.display().to_string())),
+        Some(path) => Err(PlaceError::Exists(escape::path(path))),
         None => Ok(()),
     }
 }
@@ -72,7 +73,7 @@ pub fn place(file: NamedTempFile, path: &Path) -> Result<(), PlaceError> {
     match file.persist_noclobber(path) {
         Ok(_) => Ok(()),
         Err(PersistError { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(PlaceError::Exists(path.display().to_string()))
+            Err(PlaceError::Exists(escape::path(path)))
         }
         Err(PersistError { error, .. }) => Err(failed("naming", path)(error)),
     }
@@ -105,7 +106,7 @@ pub fn sync(directory: &Path) -> Result<(), PlaceError> {
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
-    let path = path.display().to_string();
+    let path = escape::path(path);
     move |source| PlaceError::System {
         action,
         path,

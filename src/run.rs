@@ -5,6 +5,7 @@ use crate::ca_init::{self, InitError};
 use crate::check::{self, Verdict};
 use crate::cli::{self, Invocation};
 use crate::error::{Error, Exit};
+use crate::escape;
 use crate::member;
 use crate::output;
 use crate::place::PlaceError;
@@ -50,14 +51,14 @@ pub fn run(
             &format!(
                 "{}: the CA's key and certificate, encrypted. See that it can be read: etcd-signer \
                  ca restore {0} --directory /root/tried\n",
-                options.file.display()
+                escape::path(&options.file)
             ),
         ),
         Ok(Invocation::CaRestore(options)) => told(
             backup::restore(&options, (environment.clock)()),
             &format!(
                 "{}: the CA's key and certificate. To sign with it: etcd-signer-endpoint open\n",
-                options.directory.display()
+                escape::path(&options.directory)
             ),
         ),
         Err(error) => usage(&error),
@@ -79,9 +80,14 @@ fn catch_defects() {
 fn usage(error: &clap::Error) -> Exit {
     let text = error.render().to_string();
     if error.use_stderr() {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let first = lines.next().unwrap_or_default();
-        let what = first
+        // The first paragraph: what is wrong, and with which arguments.
+        let paragraph: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let paragraph = paragraph.join(" ");
+        let what = paragraph
             .strip_prefix("error: ")
             .unwrap_or("no command was given");
         output::error_line(&format!("usage: {what} (see etcd-signer --help)"));
@@ -127,8 +133,8 @@ fn init(options: &ca_init::Options) -> Exit {
             let told = format!(
                 "{}: the CA's private key. It is the only one: keep a copy in a safe place.\n\
                  {}: the CA's certificate.\n",
-                made.key.display(),
-                made.certificate.display()
+                escape::path(&made.key),
+                escape::path(&made.certificate)
             );
             // The files are there, whether or not anybody reads this.
             let _ = output::answer(told.as_bytes());

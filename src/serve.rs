@@ -56,19 +56,22 @@ pub fn recorded(
         request,
         ..Record::default()
     };
-    let outcome = work(&mut record).and_then(|answer| Ok(output::answer(answer.as_bytes())?));
-    match outcome {
-        Ok(()) => {
-            log.write(&record, Ok(()));
-            Exit::Ok
-        }
-        Err(error) => {
-            let (reason, exit) = (error.to_string(), error.exit());
-            output::error_line(&format!("{reason} [request {}]", record.id));
-            log.write(&record, Err((&reason, exit)));
-            exit
+    let mut outcome = work(&mut record);
+    if let Ok(answer) = &outcome {
+        // The record first: whoever has the answer could otherwise see to it that there is none.
+        log.write(&record, Ok(()));
+        match output::answer(answer.as_bytes()) {
+            Ok(()) => return Exit::Ok,
+            Err(error) => outcome = Err(error.into()),
         }
     }
+    let Err(error) = outcome else {
+        return Exit::Ok;
+    };
+    let (reason, exit) = (error.to_string(), error.exit());
+    log.write(&record, Err((&reason, exit)));
+    output::error_line(&format!("{reason} [request {}]", record.id));
+    exit
 }
 
 fn answer(

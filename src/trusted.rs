@@ -1,15 +1,17 @@
 //! Files that the operator placed: opened once, then judged on the descriptor.
 //!
-//! Every directory on the way is opened relative to the one before it, without following
-//! links, and checked, so that what was judged is what is read.
+//! Every directory on the way is opened relative to the one before it and checked, and every
+//! link is followed by the same way, so that what was judged is what is read.
 
 use crate::account;
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat};
 use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -165,16 +167,8 @@ impl TrustedFile {
             path: &shown,
             me: rustix::process::geteuid().as_raw(),
         };
-        // Links are resolved first; the walk over the result then follows none, so a link that
-        // is put in place meanwhile is an error. What the given path itself leads through must
-        // be trustworthy as well, or somebody could point it elsewhere.
         let given = std::path::absolute(path).map_err(failed)?;
-        for directory in given.ancestors().skip(1) {
-            let stat = rustix::fs::stat(directory).map_err(|errno| failed(errno.into()))?;
-            judge.directory(directory, &stat)?;
-        }
-        let real = given.canonicalize().map_err(failed)?;
-        let fd = walk(&real, &judge).map_err(|stop| match stop {
+        let fd = walk(&given, &judge).map_err(|stop| match stop {
             Stop::Judged(error) => error,
             Stop::System(errno) => failed(errno.into()),
         })?;
@@ -222,33 +216,77 @@ enum Stop {
     System(Errno),
 }
 
-fn walk(real: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
-    const DIRECTORY: OFlags = OFlags::PATH
-        .union(OFlags::DIRECTORY)
-        .union(OFlags::NOFOLLOW)
-        .union(OFlags::CLOEXEC);
+/// Follows a path from `/`, each name in the directory that was opened and judged before, and
+/// each link by the same way: who could change any of it could have another file read.
+fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
+    const ENTRY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     // Without O_NONBLOCK, opening a pipe would wait for a writer.
     const FILE: OFlags = OFlags::RDONLY
         .union(OFlags::NOFOLLOW)
         .union(OFlags::NONBLOCK)
         .union(OFlags::NOCTTY)
         .union(OFlags::CLOEXEC);
-    let mut at = PathBuf::from("/");
-    let mut directory = open("/", DIRECTORY, Mode::empty()).map_err(Stop::System)?;
-    let mut names = real.components().peekable();
-    while let Some(component) = names.next() {
-        let Component::Normal(name) = component else {
+    let root = || {
+        let root = open("/", ENTRY.union(OFlags::DIRECTORY), Mode::empty())?;
+        Ok::<_, Errno>((PathBuf::from("/"), root))
+    };
+    let mut links = 0_u8;
+    let mut way = vec![root().map_err(Stop::System)?];
+    let mut names: VecDeque<OsString> = names_of(given);
+    judge.opened(&way)?;
+    while let Some(name) = names.pop_front() {
+        let (at, directory) = way.last().ok_or(Stop::System(Errno::NOENT))?;
+        if name == ".." {
+            if way.len() > 1 {
+                way.pop();
+            }
             continue;
-        };
-        let stat = fstat(&directory).map_err(Stop::System)?;
-        judge.directory(&at, &stat).map_err(Stop::Judged)?;
-        if names.peek().is_none() {
-            return openat(&directory, name, FILE, Mode::empty()).map_err(Stop::System);
         }
-        directory = openat(&directory, name, DIRECTORY, Mode::empty()).map_err(Stop::System)?;
-        at.push(name);
+        if names.is_empty() {
+            match openat(directory, &name, FILE, Mode::empty()) {
+                Err(Errno::LOOP) => {}
+                outcome => return outcome.map_err(Stop::System),
+            }
+        }
+        let entry = openat(directory, &name, ENTRY, Mode::empty()).map_err(Stop::System)?;
+        let stat = fstat(&entry).map_err(Stop::System)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                way.push((at.join(name), entry));
+                judge.opened(&way)?;
+            }
+            FileType::Symlink => {
+                judge.link(&at.join(name), &stat).map_err(Stop::Judged)?;
+                links = links
+                    .checked_add(1)
+                    .filter(|links| *links <= MAX_LINKS)
+                    .ok_or(Stop::System(Errno::LOOP))?;
+                let target = readlinkat(&entry, "", Vec::new()).map_err(Stop::System)?;
+                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+                if target.is_absolute() {
+                    way.truncate(1);
+                }
+                let mut ahead = names_of(&target);
+                ahead.append(&mut names);
+                names = ahead;
+            }
+            _ => return Err(Stop::System(Errno::NOTDIR)),
+        }
     }
     Err(Stop::System(Errno::ISDIR))
+}
+
+/// As many as the kernel follows (path_resolution(7)).
+const MAX_LINKS: u8 = 40;
+
+fn names_of(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            _ => None,
+        })
+        .collect()
 }
 
 struct Judge<'a> {
@@ -258,6 +296,21 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// The directory that was opened last.
+    fn opened(&self, way: &[(PathBuf, OwnedFd)]) -> Result<(), Stop> {
+        let Some((at, directory)) = way.last() else {
+            return Ok(());
+        };
+        let stat = fstat(directory).map_err(Stop::System)?;
+        self.directory(at, &stat).map_err(Stop::Judged)
+    }
+
+    /// A link cannot be changed, but its owner can replace it, in a sticky directory too.
+    fn link(&self, at: &Path, stat: &Stat) -> Result<(), FileError> {
+        let at = at.as_os_str().as_bytes().escape_ascii().to_string();
+        self.owner(&at, stat)
+    }
+
     fn directory(&self, at: &Path, stat: &Stat) -> Result<(), FileError> {
         let at = at.as_os_str().as_bytes().escape_ascii().to_string();
         self.owner(&at, stat)?;

@@ -151,6 +151,48 @@ ok "a master gets its certificate" master kubemaster-1 n1
 ok "it writes and reads" writes_and_reads kubemaster-1 n1
 one=$BED/work/kubemaster-1
 
+section "check"
+# The line is there once something is broken, and gone when it is mended.
+looks() { # WHAT LINE BREAK MEND
+    local report after
+    on n1 "$3"
+    report=$(on n1 'etcd-signer check' || :)
+    on n1 "$4"
+    after=$(on n1 'etcd-signer check' || :)
+    if ! grep -qE "^$2" <<<"$report" || grep -qE "^$2" <<<"$after"; then
+        printf 'FAILED  | %s: not «%s» when broken, or still when mended\n%s\n--\n%s\n' "$1" "$2" "$report" "$after" >&2
+        exit 1
+    fi
+    passed=$((passed + 1))
+    echo "ok      | $1: $(grep -m 1 -E "^$2" <<<"$report" | cut -c1-150)"
+}
+report=$(on n1 'etcd-signer check; echo "exit $?"')
+sed 's/^/        /' <<<"$report"
+ok "nothing fails; the clock, which no test may set, is the only warning" \
+    same "warn clock exit 1" "$(sed -n 's/^\(warn\|FAIL\)  *\([a-zA-Z-]*\) .*/\1 \2/p; /^exit/p' <<<"$report" | paste -sd' ')"
+ok "--json says the same" on n1 '[ "$(etcd-signer check --json | jq -r ".findings[] | select(.verdict != \"ok\") | .subject")" = clock ]'
+pki=/etc/etcd/pki
+looks "a key that others can read" "FAIL +CA key .*chmod 0400" "chmod 440 $pki/ca.key" "chmod 400 $pki/ca.key"
+looks "a key that is not the account's" "FAIL +CA key .*chown signer" "chown root $pki/ca.key" "chown signer $pki/ca.key"
+looks "another CA's key" "FAIL +CA key .*does not belong" "mv $pki/ca.key /root/ca.key; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $pki/ca.key; chmod 400 $pki/ca.key; chown signer: $pki/ca.key" "mv -f /root/ca.key $pki/ca.key"
+looks "no CA certificate" "FAIL +get-certificate .*does not exist" "mv $pki/ca.crt /root/" "mv /root/ca.crt $pki/"
+looks "settings with a mistake" "FAIL +settings .*validity" "mkdir -p /etc/etcd-signer; echo 'validity = \"48h\"' >/etc/etcd-signer/config.toml" "rm /etc/etcd-signer/config.toml"
+looks "a program that is not locked" "warn +immutable .*etcd-signer-lock" "chattr -i /usr/bin/etcd-signer" "chattr +i /usr/bin/etcd-signer"
+looks "a program that others can change" "FAIL +program .*chmod 0711" "chattr -i /usr/bin/etcd-signer; chmod 777 /usr/bin/etcd-signer" "chmod 711 /usr/bin/etcd-signer; chattr +i /usr/bin/etcd-signer"
+looks "another login shell" "FAIL +account .*usermod" "usermod -s /bin/sh signer" "usermod -s /usr/bin/etcd-signer-login signer"
+looks "a login shell that su -s takes" "FAIL +account .*/etc/shells" "echo /usr/bin/etcd-signer-login >>/etc/shells" "sed -i /etcd-signer/d /etc/shells"
+looks "a password" "FAIL +password .*passwd --lock" "echo signer:x1y2z3 | chpasswd" "passwd -q --delete signer"
+looks "an earlier drop-in that gives a terminal" "FAIL +sshd .*permittty is yes" "printf 'Match User signer\n    PermitTTY yes\n' >/etc/ssh/sshd_config.d/00-a.conf" "rm /etc/ssh/sshd_config.d/00-a.conf"
+looks "no forced command" "FAIL +sshd .*forcecommand" "printf 'Match User signer\n    ForceCommand /bin/true\n' >/etc/ssh/sshd_config.d/00-a.conf" "rm /etc/ssh/sshd_config.d/00-a.conf"
+looks "an sshd that would not start" "FAIL +sshd .*sshd -T" "echo Nonsense >/etc/ssh/sshd_config.d/99-x.conf" "rm /etc/ssh/sshd_config.d/99-x.conf"
+looks "a login from everywhere" "FAIL +sshd .*outside" "printf 'Match User signer\n    PasswordAuthentication yes\n' >/etc/ssh/sshd_config.d/00-a.conf" "rm /etc/ssh/sshd_config.d/00-a.conf"
+looks "a member certificate in its last third" "warn +member certificate" "cp -p $pki/member.crt /root/; openssl req -new -key $pki/member.key -subj /CN=etcd-member | openssl x509 -req -CA $pki/ca.crt -CAkey $pki/ca.key -days 0 2>/dev/null >/root/short.crt; openssl req -new -key $pki/member.key -subj /CN=etcd-member | openssl x509 -req -CA $pki/ca.crt -CAkey $pki/ca.key -not_before 20250101000000Z -not_after 20270101000000Z 2>/dev/null >$pki/member.crt || cp /root/short.crt $pki/member.crt" "cp -p /root/member.crt $pki/member.crt"
+looks "another CA's member certificate" "FAIL +member certificate .*not signed" "cp -p $pki/member.crt /root/; openssl req -x509 -key $pki/member.key -subj /CN=etcd-member -days 9 -out $pki/member.crt" "cp -p /root/member.crt $pki/member.crt"
+looks "another key than the member certificate's" "FAIL +member key .*not the certificate" "cp -p $pki/member.key /root/; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $pki/member.key" "cp -p /root/member.key $pki/member.key"
+looks "an etcd that takes masters for peers" "FAIL +etcd .*ETCD_PEER_CERT_ALLOWED_CN" "sed -i s/^ETCD_PEER_CERT_ALLOWED_CN/#&/ /etc/etcd/etcd.env; systemctl restart etcd" "sed -i s/^#ETCD_PEER_CERT_ALLOWED_CN/ETCD_PEER_CERT_ALLOWED_CN/ /etc/etcd/etcd.env; systemctl restart etcd"
+looks "no etcd" "FAIL +get-peers .*nothing listens" "systemctl stop etcd" "systemctl start etcd"
+ok "who is not root is told so" on n1 'runuser -u nobody -- etcd-signer check | grep -q "warn  user .*sudo etcd-signer check"'
+
 section "Joins that fail"
 ip netns exec switch python3 tests/hosts/writer.py "$one" "$(address n1):2379" "$BED/work/writes" &
 writer=$!

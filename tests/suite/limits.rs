@@ -1,6 +1,6 @@
 //! Input that is too large, too slow, or never ends; many requests at once.
 
-use crate::harness::{Ca, answer, openssl_text, run};
+use crate::harness::{Ca, Dir, answer, base64, in_namespace, is_root, openssl_text, records, run};
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Child, Output, Stdio};
@@ -109,6 +109,50 @@ fn a_reader_that_is_gone_ends_it_with_74() {
     child.stdin.take().unwrap().write_all(&request).unwrap();
     let output = child.wait_with_output().unwrap();
     answer(&output).fails(74, "answer not delivered");
+}
+
+/// A socket with room for a part of the answer, whose other end reads nothing: what was written
+/// is not waited on for ever, and the record is there before anybody has seen the certificate.
+#[test]
+fn a_reader_that_takes_a_part_does_not_hold_it() {
+    if !is_root("a journal of its own, to look for the audit record in") {
+        return;
+    }
+    const READER: &str = include_str!("limits/reader.py");
+    let ca = Ca::new();
+    let dir = Dir::new();
+    let script = dir.write("reader.py", READER);
+    // A large key: a certificate of some 1,800 bytes.
+    let request = base64(&ca.request_pem("rsa4096", "kubemaster-1", ""));
+    let request = dir.write("request", request);
+    let inner = ca.signer(None);
+    let mut command = in_namespace(&dir, true, "python3");
+    command
+        .arg(script)
+        .arg(request)
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env("SSH_ORIGINAL_COMMAND", "kubemaster-1");
+    let output = run(&mut command, b"");
+    let codes = String::from_utf8_lossy(&output.stdout).into_owned();
+    let codes: Vec<&str> = codes.split_whitespace().collect();
+    let count = |code: &str| codes.iter().filter(|found| **found == code).count();
+    let (answered, cut) = (count("0"), count("74"));
+    assert_eq!((codes.len(), answered + cut), (20, 20), "{output:?}");
+    assert!(cut > 0, "there was room for all of them: {codes:?}");
+
+    let found = records(&dir, 20 + cut);
+    let with = |outcome: &str| {
+        let mut ids: Vec<_> = found
+            .iter()
+            .filter(|record| record["ETCD_SIGNER_OUTCOME"] == outcome)
+            .map(|record| record["ETCD_SIGNER_REQUEST_ID"].to_string())
+            .collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!((with("granted").len(), with("failed").len()), (20, cut));
+    assert!(with("failed").iter().all(|id| with("granted").contains(id)));
 }
 
 #[test]

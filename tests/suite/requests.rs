@@ -555,6 +555,8 @@ fn the_base64_and_pem_are_sound() {
         "req -new -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=kubemaster-1 -outform DER",
     );
     sign(&long).fails(65, "it is DER as it stands");
+    assert_eq!(der[..2], [0x30, 0x81]);
+    sign(&der).fails(65, "it is DER as it stands");
     sign(&base64(b"")).fails(65, "standard input is empty");
     sign(&base64(b"hello")).fails(65, "neither PEM nor DER");
 

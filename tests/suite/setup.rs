@@ -51,6 +51,45 @@ fn files_and_folders_that_others_can_write() {
     refuses(&ca, 77, "chmod go-w ");
 }
 
+/// Every link on the way leads through folders that count, and is somebody's.
+#[test]
+fn links_are_judged_one_by_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let ca = Ca::new();
+    let (open, real) = (Dir::new(), Dir::new());
+    fs::rename(ca.dir.join("ca.key"), real.join("real.key")).unwrap();
+    symlink(real.join("real.key"), open.join("between")).unwrap();
+    symlink(open.join("between"), ca.dir.join("ca.key")).unwrap();
+    ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();
+    let mode = |mode| fs::set_permissions(open.path(), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o777);
+    refuses(&ca, 77, "chmod go-w ");
+    mode(0o1777);
+    ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();
+    // Relative ones, and over a folder.
+    mode(0o755);
+    fs::remove_file(open.join("between")).unwrap();
+    let name = real.path().file_name().unwrap();
+    symlink(Path::new("..").join(name), open.join("folder")).unwrap();
+    fs::remove_file(ca.dir.join("ca.key")).unwrap();
+    symlink(open.join("folder/./real.key"), ca.dir.join("ca.key")).unwrap();
+    ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();
+    mode(0o775);
+    refuses(&ca, 77, "chmod go-w ");
+    mode(0o755);
+    // In a circle.
+    fs::remove_file(ca.dir.join("ca.key")).unwrap();
+    symlink("ca.key", ca.dir.join("ca.key")).unwrap();
+    refuses(&ca, 78, "cannot be read: Too many levels of symbolic links");
+
+    if is_root("giving a link to another user") {
+        fs::remove_file(ca.dir.join("ca.key")).unwrap();
+        symlink(real.join("real.key"), ca.dir.join("ca.key")).unwrap();
+        std::os::unix::fs::lchown(ca.dir.join("ca.key"), Some(65_534), None).unwrap();
+        refuses(&ca, 77, "belongs to user 65534");
+    }
+}
+
 #[test]
 fn files_of_other_owners() {
     if !is_root("giving a file to another user") {
@@ -178,6 +217,14 @@ fn a_certificate_that_cannot_serve() {
         (
             "basicConstraints=critical,CA:TRUE\nextendedKeyUsage=serverAuth",
             "does not have clientAuth",
+        ),
+        (
+            "basicConstraints=critical,CA:TRUE\nnameConstraints=permitted;DNS:example.com",
+            "nameConstraints would make etcd refuse",
+        ),
+        (
+            "basicConstraints=critical,CA:TRUE\n1.2.3.4.5=critical,DER:0500",
+            "1.2.3.4.5 would make etcd refuse",
         ),
     ] {
         put(&own_certificate(

@@ -146,15 +146,16 @@ fn where_there_is_no_journal_dev_log_takes_the_record() {
     let log = std::os::unix::net::UnixDatagram::bind(dir.join("log")).unwrap();
     log.set_read_timeout(Some(std::time::Duration::from_secs(20)))
         .unwrap();
-    let serve = |request: &[u8]| {
+    let serve_command = |request: &[u8], asked: &str| {
         let inner = ca.signer(None);
         let mut command = in_namespace(&dir, false, inner.get_program().to_str().unwrap());
         command
             .args(inner.get_args())
-            .env("SSH_ORIGINAL_COMMAND", "kubemaster-1")
+            .env("SSH_ORIGINAL_COMMAND", asked)
             .env("SSH_CONNECTION", "192.0.2.9 1234 192.0.2.1 22");
         answer(&run(&mut command, request))
     };
+    let serve = |request: &[u8]| serve_command(request, "kubemaster-1");
     ca.verifies(&serve(&request).ok());
     let mut buffer = [0; 4096];
     let len = log.recv(&mut buffer).unwrap();
@@ -162,7 +163,7 @@ fn where_there_is_no_journal_dev_log_takes_the_record() {
     // Facility 10, severity 5: 85 (RFC 3164, section 4.1.1).
     assert!(line.starts_with("<85>etcd-signer["), "{line}");
     for part in [
-        "]: kubemaster-1: granted ",
+        "]: granted: kubemaster-1 ",
         " outcome=\"granted\"",
         " client_address=\"192.0.2.9\"",
         " client_port=\"1234\"",
@@ -170,6 +171,23 @@ fn where_there_is_no_journal_dev_log_takes_the_record() {
     ] {
         assert!(line.contains(part), "no {part}: {line}");
     }
+    // Client text does not get out of its quotes, or before the outcome.
+    let forged = "kubemaster-7: granted\" outcome=\"granted\" serial=\"00";
+    serve_command(b"", forged).fails(64, "command refused");
+    let len = log.recv(&mut buffer).unwrap();
+    let line = String::from_utf8_lossy(&buffer[..len]).into_owned();
+    assert!(line.contains("]: refused: kubemaster-7: granted"), "{line}");
+    let pairs = regex::Regex::new(r#" (\w+)="((?:[^"\\]|\\.)*)""#).unwrap();
+    let outcomes: Vec<_> = pairs
+        .captures_iter(&line[line.find(" outcome=").unwrap()..])
+        .map(|pair| (pair[1].to_owned(), pair[2].to_owned()))
+        .filter(|(name, _)| name == "outcome" || name == "serial")
+        .collect();
+    assert_eq!(
+        outcomes,
+        [("outcome".to_owned(), "refused".to_owned())],
+        "{line}"
+    );
     // Nobody reads: once the queue is full, records are lost, and requests are not.
     for _ in 0..30 {
         serve(&request).ok();
