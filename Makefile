@@ -126,6 +126,11 @@ test-packages: tarball ## what installing, upgrading and removing the packages d
 	@$(INSTALL) $(TOOLS) ip lintian
 	@tests/packages.sh target/debian/etcd-signer_*.deb target/debian/etcd-signer-*.tar.gz '$(ROW)'
 
+.PHONY: test-hosts
+test-hosts: deb ## Debian hosts that become a cluster, with a signer and masters (root; boots them with systemd-nspawn)
+	@$(INSTALL) $(TOOLS) ip mmdebstrap systemd-nspawn unshare
+	@tests/hosts/run.sh target/debian/etcd-signer_*.deb target/debian/etcd-client-cert_*.deb
+
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)

@@ -92,10 +92,16 @@ impl Report {
     }
 
     fn add(&mut self, subject: &'static str, verdict: Verdict, text: impl Into<String>) {
+        // Errors begin with what they are about.
+        let text = text.into();
+        let text = text
+            .strip_prefix(subject)
+            .map_or(text.as_str(), str::trim_start)
+            .to_owned();
         self.findings.push(Finding {
             subject,
             verdict,
-            text: text.into(),
+            text,
         });
     }
 

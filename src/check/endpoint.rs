@@ -97,7 +97,10 @@ fn sshd(
     let (there, elsewhere) = match asked {
         Ok(asked) => asked,
         Err(why) => {
-            report.fail(SUBJECT, format!("sshd -T: {why}"));
+            report.fail(
+                SUBJECT,
+                format!("it cannot tell what it would do (sshd -T): {why}"),
+            );
             return;
         }
     };
