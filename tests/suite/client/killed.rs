@@ -42,7 +42,7 @@ fn killed_at_any_point_it_leaves_a_whole_pair() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * 1.1 * share()));
+        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * 1.4 * share()));
         if run.try_wait().unwrap().is_some() {
             finished += 1;
         } else {
