@@ -1,9 +1,11 @@
 //! `etcd-client-cert`, the masters' program: against real sshd, signers and etcd.
 
+mod clocks;
 mod deploy;
 mod failures;
 mod first_run;
 mod killed;
+mod pages;
 mod renewals;
 mod secrets;
 mod status;

@@ -78,7 +78,7 @@ impl Drop for Watch {
 
 /// Certificates live a minute. Ten renewals are forced, a few seconds apart; with
 /// `ETCD_CLIENT_CERT_LONG` set (`make test-renewal`) they come when they are due, which takes
-/// some seven minutes, so that the first certificates have long expired.
+/// four minutes, so that the first certificates have long expired.
 #[test]
 fn a_client_runs_through_ten_renewals_without_a_failed_put() {
     let long = std::env::var_os("ETCD_CLIENT_CERT_LONG").is_some();
