@@ -18,7 +18,7 @@ endif
 STATIC := RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" $(CARGO) build --release --locked --target $(HOST)
 
 INSTALL := tests/tools/install.sh
-TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount
+TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount age python3
 
 # What attacks the endpoint, or does its main job, besides OpenSSH.
 ATTACKERS := ip gdb strace dbclient plink rsync xauth runuser paramiko asyncssh
@@ -108,12 +108,13 @@ fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
 EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
 
 .PHONY: deb
-deb: ## the Debian package, in target/debian
-	@$(INSTALL) cc
+deb: ## the Debian packages, in target/debian
+	@$(INSTALL) cc jq
 	$(STATIC)
 	@packaging/stage.sh
 	@rm -rf target/debian
 	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST)
+	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST) --variant client
 
 .PHONY: tarball
 tarball: deb ## the tarball for other distributions, in target/debian

@@ -88,6 +88,7 @@ step() {
 # that a run that was killed can be taken back by the next one.
 will_undo() {
     [ "$dry_run" = yes ] && return
+    install -d -m 700 $STATE
     printf '%s\n' "$*" >>$UNDO
     sync $UNDO
 }
@@ -95,6 +96,8 @@ will_undo() {
 undo_all() {
     local action first second failed=no
     while read -r action first second; do
+        # To be taken off the list, this host needs its certificate.
+        case $failed:$action in yes:file | yes:folder | yes:data) continue ;; esac
         case $action in
             file) rm -f "$first" ;;
             folder) rmdir --ignore-fail-on-non-empty "$first" 2>/dev/null || : ;;
@@ -114,6 +117,7 @@ undo_all() {
         return 1
     fi
     rm -f $UNDO
+    rmdir --ignore-fail-on-non-empty $STATE
 }
 
 # withdraw ENDPOINTS PEER-URL: takes the member with that peer URL off the cluster's list, if
@@ -239,7 +243,7 @@ check_arguments() {
     case $own_address in
         127.* | ::1 | 0.0.0.0 | ::) fail "address $own_address: peers cannot reach it (--address)" ;;
     esac
-    ip -o address show | grep -qF " $own_address/" ||
+    [[ $(ip -o address show) == *" $own_address/"* ]] ||
         fail "address $own_address: this host does not have it (ip address)"
     [ "$own_address" != "$leader" ] || fail "--signer-ip $leader: that is this host"
     if [ "$command" = init ] && [ -z "$networks" ]; then
@@ -303,7 +307,6 @@ check_host() {
 
 begin() {
     [ "$dry_run" = yes ] && return
-    install -d -m 700 $STATE
     logging=yes
     say "first-boot.sh $command, as $name at $own_address"
 }
@@ -333,7 +336,7 @@ check_certificate() {
     [ "$(openssl x509 -in "$1" -noout -subject -nameopt rfc2253)" = "subject=CN=$MEMBER" ] ||
         { echo "the certificate is no member's: sign it with etcd-signer member sign"; return 1; }
     for address in "$own_address" 127.0.0.1; do
-        openssl x509 -in "$1" -noout -checkip "$address" | grep -q "does match" ||
+        [[ $(openssl x509 -in "$1" -noout -checkip "$address") == *"does match"* ]] ||
             { echo "the certificate is not for $address: sign it with $(member_hosts)"; return 1; }
     done
 }
@@ -520,7 +523,7 @@ fingerprint_of() { openssl x509 -in "$1" -noout -fingerprint -sha256 | sed 's/.*
 # ---- join ------------------------------------------------------------------------------------
 
 to_leader() { # USER COMMAND...
-    ssh -F none -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new \
+    ssh -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new \
         -o ServerAliveInterval=5 -o ServerAliveCountMax=2 -o LogLevel=ERROR "$@"
 }
 
@@ -654,8 +657,9 @@ join() {
     will_undo_environment
     step "writing etcd's settings: $ENVIRONMENT" write_environment \
         "$initial_cluster,$name=$peer_url" existing "https://$(in_url "$own_address"):2379,$endpoints"
-    will_undo member "$endpoints" "$peer_url"
     will_undo stop etcd.service
+    # Taken back before etcd is stopped: should it vote by then, it has to, to be voted off.
+    will_undo member "$endpoints" "$peer_url"
     step "adding this host to the cluster, as a learner" add_learner
     step "starting etcd" start_etcd
     step "waiting until it is known as started" wait_for 60 "the member has started" started
@@ -671,13 +675,15 @@ join() {
 
 parse "$@"
 [ "$(id -u)" = 0 ] || fail "this needs root"
+if [ "$dry_run" = no ]; then
+    # Held by what it has started, too: a run that was killed may have left a command behind.
+    exec 9>/run/etcd-signer-first-boot.lock
+    flock -w 15 9 || fail "another run of this script is at work"
+fi
+# Only now: what another run has done is not for this one to take back.
 trap finished EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-if [ "$dry_run" = no ]; then
-    exec 9>/run/etcd-signer-first-boot.lock
-    flock -n 9 || fail "another run of this script is at work"
-fi
 if [ -e $UNDO ]; then
     [ "$dry_run" = no ] || fail "an earlier run was cut off: run without --dry-run, which takes back what it did"
     logging=yes

@@ -2,8 +2,8 @@
 //!
 //!     pages DIR
 //!
-//! Into `DIR` go the pages, and `etcd-signer.bash`, `_etcd-signer` and `etcd-signer.fish`. The
-//! text around names, usage and options is in `packaging/man`.
+//! Into `DIR` go the pages, and `NAME.bash`, `_NAME` and `NAME.fish` of each program. The text
+//! around names, usage and options is in `packaging/man`.
 
 use clap::Command;
 use clap_complete::{Shell, generate_to};
@@ -17,7 +17,13 @@ fn main() -> io::Result<()> {
     let directory = Path::new(&directory);
     fs::create_dir_all(directory)?;
     program(directory, etcd_signer::cli::command(), "etcd-signer.8")?;
-    for page in ["etcd-signer.toml.5", "etcd-signer-lock.8"] {
+    let client = etcd_signer::client::cli::command();
+    program(directory, client, "etcd-client-cert.8")?;
+    for page in [
+        "etcd-signer.toml.5",
+        "etcd-signer-lock.8",
+        "etcd-signer-endpoint.8",
+    ] {
         fs::write(directory.join(page), text(page)?)?;
     }
     Ok(())

@@ -1,15 +1,17 @@
 #!/bin/sh
 # Makes what the packages need besides the executable, in target/packaging: man pages and shell
-# completions (from the program's own commands), and the maintainer scripts.
+# completions (from the program's own commands), the crates' licences, and the maintainer scripts.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
 to=target/packaging
 rm -rf "$to"
-mkdir -p "$to/scripts"
+mkdir -p "$to/scripts" "$to/client-scripts"
 
 cargo run --quiet --locked --example pages "$to/pages"
 gzip -9n "$to"/pages/*.[58]
+packaging/notices.sh >"$to/THIRD-PARTY"
+gzip -9n "$to/THIRD-PARTY"
 
 for script in preinst postinst prerm postrm; do
     {
@@ -17,4 +19,8 @@ for script in preinst postinst prerm postrm; do
         cat packaging/deb/common.sh "packaging/deb/$script.sh"
     } | sed '/shellcheck/d; /common\.sh"$/d' >"$to/scripts/$script"
     chmod 0755 "$to/scripts/$script"
+done
+for script in postinst prerm postrm; do
+    { echo '#!/bin/sh'; sed '/shellcheck/d' "packaging/client/$script.sh"; } >"$to/client-scripts/$script"
+    chmod 0755 "$to/client-scripts/$script"
 done

@@ -318,6 +318,80 @@ impl CaKeyFile {
     }
 }
 
+/// A CA's private key and certificate, which fit, as they are kept in a backup: two PEM blocks.
+pub struct Bundle {
+    key: Zeroizing<String>,
+    certificate: CaCertificate,
+}
+
+impl Bundle {
+    /// Takes the two from their files.
+    ///
+    /// # Errors
+    /// [`CaError`], as loading each of them has it.
+    pub fn load(certificate: &Path, key: &Path, now: i64) -> Result<Self, CaError> {
+        let path = key.display().to_string();
+        let certificate = CaCertificate::load(certificate, now)?;
+        let pem = CaKeyFile::open(key)?.file.read(SIZE_LIMIT)?;
+        Self::from_key(&pem, certificate).map_err(|cause| CaError::Key { path, cause })
+    }
+
+    /// Takes the two from what [`Bundle::to_pem`] has made, which was found at `path`.
+    ///
+    /// # Errors
+    /// [`CaError`]: it does not hold a CA's key and certificate that fit.
+    pub fn parse(pem: &[u8], path: &Path, now: i64) -> Result<Self, CaError> {
+        let path = path.display().to_string();
+        let blocks = pem::parse_many(pem).unwrap_or_default();
+        let mut certificates = blocks.iter().filter(|b| b.tag() == "CERTIFICATE");
+        let certificate = match (certificates.next(), certificates.next()) {
+            (Some(block), None) => CaCertificate::from_der(block.contents(), now),
+            (None, _) => Err(CertificateCause::Blocks("no certificate".to_owned())),
+            _ => Err(CertificateCause::Blocks("several certificates".to_owned())),
+        };
+        let certificate = certificate.map_err(|cause| CaError::Certificate {
+            path: path.clone(),
+            cause,
+        })?;
+        Self::from_key(pem, certificate).map_err(|cause| CaError::Key { path, cause })
+    }
+
+    fn from_key(pem: &[u8], certificate: CaCertificate) -> Result<Self, KeyCause> {
+        // The one key block among whatever else there is, and as it stands: an encoding of ours
+        // would be one more thing to get wrong.
+        parse_key(pem, certificate.public_key())?;
+        let blocks = pem::parse_many(pem).map_err(|_| KeyCause::Malformed)?;
+        let key = blocks
+            .into_iter()
+            .find(|block| block.tag().ends_with("PRIVATE KEY"))
+            .ok_or(KeyCause::NoKey)?;
+        let label = key.tag().to_owned();
+        let der = Zeroizing::new(key.into_contents());
+        Ok(Self {
+            key: Zeroizing::new(pem_block(&label, &der)),
+            certificate,
+        })
+    }
+
+    /// The private key, PEM.
+    #[must_use]
+    pub fn key_pem(&self) -> &str {
+        &self.key
+    }
+
+    /// The certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &CaCertificate {
+        &self.certificate
+    }
+
+    /// Key and certificate, PEM: what `age --decrypt` shows, and can be put in place by hand.
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new([self.key.as_str(), &self.certificate.pem()].concat())
+    }
+}
+
 #[inline(never)]
 fn in_a_frame_of_its_own<T>(work: impl FnOnce() -> T) -> T {
     work()

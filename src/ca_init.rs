@@ -1,17 +1,14 @@
 //! `etcd-signer ca init`: a new CA key and certificate, both whole or neither.
 
 use crate::ca::{pem_block, pem_certificate};
+use crate::place::{self, PlaceError};
 use crate::profile::{ProfileError, serial};
 use clap::ValueEnum;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SerialNumber,
 };
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use tempfile::{NamedTempFile, PersistError};
+use std::path::PathBuf;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -45,19 +42,9 @@ pub enum KeyAlgorithm {
 /// Why no CA was made. Nothing has been left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// One of the two files is there.
-    #[error("CA not made: {0} exists: move it away first, if it is not needed any more")]
-    Exists(String),
-    /// The system refused something.
-    #[error("CA not made: {action} {path}: {source}")]
-    System {
-        /// What was tried.
-        action: &'static str,
-        /// With which file.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A file could not be put in its place, or one is there.
+    #[error("CA not made: {0}")]
+    Place(#[from] PlaceError),
     /// The common name is empty, too long, or has control characters in it.
     #[error("CA not made: the common name must have 1 to 64 printable characters")]
     CommonName,
@@ -87,11 +74,7 @@ pub fn init(options: &Options, now: OffsetDateTime) -> Result<Made, InitError> {
         key: options.directory.join("ca.key"),
         certificate: options.directory.join("ca.crt"),
     };
-    for path in [&made.key, &made.certificate] {
-        if path.symlink_metadata().is_ok() {
-            return Err(InitError::Exists(path.display().to_string()));
-        }
-    }
+    place::all_free(&[&made.key, &made.certificate])?;
     let algorithm = match options.algorithm {
         KeyAlgorithm::P256 => &PKCS_ECDSA_P256_SHA256,
         KeyAlgorithm::P384 => &PKCS_ECDSA_P384_SHA384,
@@ -102,20 +85,13 @@ pub fn init(options: &Options, now: OffsetDateTime) -> Result<Made, InitError> {
     let certificate_pem = pem_certificate(certificate.der());
     let key_pem = Zeroizing::new(pem_block("PRIVATE KEY", key.serialized_der()));
 
-    // Whatever root's own umask is, the account that runs the signer must get there.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    fs::create_dir_all(&options.directory).map_err(failed("making", &options.directory))?;
-    let key_file = prepare(&options.directory, key_pem.as_bytes(), 0o400)?;
-    let certificate_file = prepare(&options.directory, certificate_pem.as_bytes(), 0o444)?;
-    place(key_file, &made.key)?;
-    if let Err(error) = place(certificate_file, &made.certificate) {
-        // A key without its certificate would stop the next attempt.
-        fs::remove_file(&made.key).map_err(failed("removing", &made.key))?;
-        return Err(error);
-    }
-    File::open(&options.directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed("syncing", &options.directory))?;
+    let directory = &options.directory;
+    place::directory(directory)?;
+    let key_file = place::prepare(directory, key_pem.as_bytes(), 0o400)?;
+    let certificate_file = place::prepare(directory, certificate_pem.as_bytes(), 0o444)?;
+    // A key without its certificate would stop the next attempt.
+    place::place_both((key_file, &made.key), (certificate_file, &made.certificate))?;
+    place::sync(directory)?;
     Ok(made)
 }
 
@@ -139,40 +115,4 @@ fn parameters(options: &Options, now: OffsetDateTime) -> Result<CertificateParam
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
-}
-
-/// Writes a file whole, under a passing name.
-fn prepare(directory: &Path, contents: &[u8], mode: u32) -> Result<NamedTempFile, InitError> {
-    let write = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(".etcd-signer-")
-            .permissions(fs::Permissions::from_mode(0o600))
-            .tempfile_in(directory)?;
-        file.write_all(contents)?;
-        file.as_file()
-            .set_permissions(fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        Ok(file)
-    };
-    write().map_err(failed("writing to", directory))
-}
-
-/// Gives a file its name, which nothing must have yet.
-fn place(file: NamedTempFile, path: &Path) -> Result<(), InitError> {
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(()),
-        Err(PersistError { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(InitError::Exists(path.display().to_string()))
-        }
-        Err(PersistError { error, .. }) => Err(failed("naming", path)(error)),
-    }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InitError {
-    let path = path.display().to_string();
-    move |source| InitError::System {
-        action,
-        path,
-        source,
-    }
 }

@@ -1,5 +1,6 @@
 //! The command line. The login-shell form is looked at first: nothing in it is ever parsed.
 
+use crate::backup::{BackupOptions, RestoreOptions};
 use crate::ca_init::{self, KeyAlgorithm};
 use crate::config::Source;
 use crate::host::Host;
@@ -15,6 +16,10 @@ pub enum Invocation {
     Serve(Source),
     /// Make a certificate authority.
     CaInit(ca_init::Options),
+    /// Save the CA in an encrypted file.
+    CaBackup(BackupOptions),
+    /// Bring the CA back from such a file.
+    CaRestore(RestoreOptions),
     /// Certify a member of the etcd cluster.
     MemberSign(member::Options),
 }
@@ -66,6 +71,36 @@ struct SignArgs {
 enum CaCommand {
     /// Make a CA key and certificate. Nothing that exists is overwritten
     Init(InitArgs),
+    /// Save the CA's key and certificate in an encrypted file (age's format, by age itself)
+    Backup(BackupArgs),
+    /// Bring them back from such a file. Nothing that exists is overwritten
+    Restore(RestoreArgs),
+}
+
+#[derive(Args)]
+struct BackupArgs {
+    /// The file to make
+    file: PathBuf,
+    /// Who can read it: an age or SSH public key; may be given again. Without it, age asks for a
+    /// passphrase
+    #[arg(long = "recipient", value_name = "KEY")]
+    recipients: Vec<String>,
+    /// Settings to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct RestoreArgs {
+    /// The backup
+    file: PathBuf,
+    /// The file of a private key that can read it; may be given again. Without it, age asks for
+    /// the passphrase
+    #[arg(long = "identity", value_name = "FILE")]
+    identities: Vec<PathBuf>,
+    /// Where ca.key and ca.crt are put
+    #[arg(long, value_name = "DIR", default_value = "/etc/etcd/pki")]
+    directory: PathBuf,
 }
 
 #[derive(Args)]
@@ -104,6 +139,16 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
             hosts: args.hosts,
             days: args.days,
             settings: source(args.config),
+        }),
+        Command::Ca(CaCommand::Backup(args)) => Invocation::CaBackup(BackupOptions {
+            file: args.file,
+            recipients: args.recipients,
+            settings: source(args.config),
+        }),
+        Command::Ca(CaCommand::Restore(args)) => Invocation::CaRestore(RestoreOptions {
+            file: args.file,
+            identities: args.identities,
+            directory: args.directory,
         }),
         Command::Ca(CaCommand::Init(args)) => Invocation::CaInit(ca_init::Options {
             directory: args.directory,

@@ -15,6 +15,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod backup;
 pub mod ca;
 pub mod ca_init;
 pub mod cli;
@@ -34,6 +35,7 @@ pub mod member;
 pub mod name;
 pub mod output;
 pub mod peers;
+pub mod place;
 pub mod policy;
 pub mod profile;
 pub mod request;

@@ -1,10 +1,12 @@
 //! From the arguments to what they ask for.
 
+use crate::backup::{self, BackupError};
 use crate::ca_init::{self, InitError};
 use crate::cli::{self, Invocation};
-use crate::error::Exit;
+use crate::error::{Error, Exit};
 use crate::member;
 use crate::output;
+use crate::place::PlaceError;
 use crate::serve::{Environment, serve};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -28,6 +30,21 @@ pub fn run(
         Ok(Invocation::Serve(settings)) => serve(&environment, &settings),
         Ok(Invocation::MemberSign(options)) => member::sign(&environment, options),
         Ok(Invocation::CaInit(options)) => init(&options),
+        Ok(Invocation::CaBackup(options)) => told(
+            backup::backup(&options, (environment.clock)()),
+            &format!(
+                "{}: the CA's key and certificate, encrypted. See that it can be read: etcd-signer \
+                 ca restore {0} --directory /root/tried\n",
+                options.file.display()
+            ),
+        ),
+        Ok(Invocation::CaRestore(options)) => told(
+            backup::restore(&options, (environment.clock)()),
+            &format!(
+                "{}: the CA's key and certificate. To sign with it: etcd-signer-endpoint open\n",
+                options.directory.display()
+            ),
+        ),
         Err(error) => usage(&error),
     };
     ExitCode::from(exit.code())
@@ -61,6 +78,34 @@ fn usage(error: &clap::Error) -> Exit {
     }
 }
 
+fn told(outcome: Result<(), BackupError>, success: &str) -> Exit {
+    match outcome {
+        Ok(()) => {
+            // What was done is done, whether or not anybody reads this.
+            let _ = output::answer(success.as_bytes());
+            Exit::Ok
+        }
+        Err(error) => {
+            output::error_line(&error.to_string());
+            match error {
+                BackupError::Config(error) => Error::Config(error).exit(),
+                BackupError::Ca(error) => Error::Ca(error).exit(),
+                BackupError::Sandbox(error) => Error::Sandbox(error).exit(),
+                BackupError::Place(error) => place_exit(&error),
+                BackupError::AnotherCa(_) | BackupError::NoAge(_) => Exit::Config,
+                BackupError::Age(_) | BackupError::Unexpected(_) => Exit::Data,
+            }
+        }
+    }
+}
+
+fn place_exit(error: &PlaceError) -> Exit {
+    match error {
+        PlaceError::Exists(_) => Exit::Config,
+        PlaceError::System { .. } => Exit::Io,
+    }
+}
+
 fn init(options: &ca_init::Options) -> Exit {
     match ca_init::init(options, OffsetDateTime::now_utc()) {
         Ok(made) => {
@@ -77,8 +122,8 @@ fn init(options: &ca_init::Options) -> Exit {
         Err(error) => {
             output::error_line(&error.to_string());
             match error {
-                InitError::Exists(_) | InitError::CommonName => Exit::Config,
-                InitError::System { .. } => Exit::Io,
+                InitError::CommonName => Exit::Config,
+                InitError::Place(error) => place_exit(&error),
                 InitError::Encoding(_) | InitError::Profile(_) => Exit::Software,
             }
         }

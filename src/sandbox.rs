@@ -60,13 +60,24 @@ pub enum SandboxError {
     NoSeccomp(String),
 }
 
-/// Gives up, once and for all: gaining privileges by execution, being traced or read by
-/// others of the same user, leaving a core dump, and being interrupted by a signal that
-/// could cut a request off between its answer and its record.
+/// Gives up what [`keep_to_itself`] does, and being interrupted by a signal that could cut a
+/// request off between its answer and its record.
 ///
 /// # Errors
 /// [`SandboxError::Refused`].
 pub fn harden() -> Result<(), SandboxError> {
+    keep_to_itself()?;
+    SigSet::all()
+        .thread_block()
+        .map_err(|error| SandboxError::Refused("blocking signals", error.to_string()))
+}
+
+/// Gives up, once and for all: gaining privileges by execution, being traced or read by
+/// others of the same user, and leaving a core dump.
+///
+/// # Errors
+/// [`SandboxError::Refused`].
+pub fn keep_to_itself() -> Result<(), SandboxError> {
     let refused =
         |what| move |error: rustix::io::Errno| SandboxError::Refused(what, error.to_string());
     set_no_new_privs(true).map_err(refused("no_new_privs"))?;
@@ -75,10 +86,7 @@ pub fn harden() -> Result<(), SandboxError> {
         current: Some(0),
         maximum: Some(0),
     };
-    setrlimit(Resource::Core, none).map_err(refused("a core limit of 0"))?;
-    SigSet::all()
-        .thread_block()
-        .map_err(|error| SandboxError::Refused("blocking signals", error.to_string()))
+    setrlimit(Resource::Core, none).map_err(refused("a core limit of 0"))
 }
 
 /// Confines the process, for good: no capability, Landlock where the kernel has it, seccomp.

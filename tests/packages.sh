@@ -177,6 +177,8 @@ contents() {
     for line in '-rwx--x--x 0/0 ./usr/bin/etcd-signer' \
         'lrwxrwxrwx 0/0 ./usr/bin/etcd-signer-login -> etcd-signer' \
         '-rwxr-xr-x 0/0 ./usr/sbin/etcd-signer-lock' \
+        '-rwxr-xr-x 0/0 ./usr/sbin/etcd-signer-endpoint' \
+        '-rwxr-xr-x 0/0 ./usr/share/etcd-signer/first-boot.sh' \
         '-rw-r--r-- 0/0 ./etc/ssh/sshd_config.d/00-etcd-signer.conf' \
         '-rw-r--r-- 0/0 ./usr/lib/sysusers.d/etcd-signer.conf' \
         '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-signer.8.gz' \
@@ -184,6 +186,7 @@ contents() {
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/config.toml' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/00-etcd-signer-limits.conf' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/copyright' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/THIRD-PARTY.gz' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/changelog.Debian.gz'; do
         sed 's/ *$//' /mnt/out | grep -qxF -- "$line" || { said="missing: $line"; return 1; }
     done
@@ -194,11 +197,11 @@ contents() {
 
 lintian_finds_no_error() {
     [ -x /usr/bin/lintian ] || { said="lintian is missing: see tests/tools/install.sh"; return 1; }
-    lintian --tag-display-limit 0 "$deb" >/mnt/out 2>/mnt/err
-    grep '^[EWI]:' /mnt/out | sed 's/^/        | lintian | /'
+    lintian --show-overrides --tag-display-limit 0 "$deb" >/mnt/out 2>/mnt/err
+    grep '^[EWO]:' /mnt/out | sed 's/^/        | lintian | /'
     ! grep -q '^E:' /mnt/out || { said="lintian finds errors"; return 1; }
     grep -qi 'cannot\|fatal\|not a deb' /mnt/err && { said="lintian did not run: $(tail -n1 /mnt/err)"; return 1; }
-    said="$(grep -c '^W:' /mnt/out) warnings, no error"
+    said="$(grep -c '^W:' /mnt/out) warnings, no error (O: overridden, with its reason in the package)"
     return 0
 }
 
@@ -354,14 +357,22 @@ old_sshd_broken_config() {
 }
 
 first_boot() {
-    quietly on dpkg -i /tmp/packages/with-first-boot.deb || return 1
-    [ "$(stat -c '%a %U' $host/root/setup/first-boot.sh 2>&1)" = '700 root' ] || { said="not there, or not 0700"; return 1; }
-    rm $host/root/setup/first-boot.sh
-    quietly on dpkg -i /tmp/packages/with-first-boot.deb
-    [ ! -e $host/root/setup/first-boot.sh ] || { said="an upgrade puts it back"; return 1; }
+    local script=$host/root/setup/first-boot.sh
+    install_deb || return 1
+    [ "$(stat -c '%a %U' "$script" 2>&1)" = '700 root' ] || { said="not there, or not 0700"; return 1; }
+    cmp -s "$script" "$top/deploy/first-boot.sh" || { said="not the one that is shipped"; return 1; }
+    rm "$script"
+    install_deb && upgrade
+    [ ! -e "$script" ] || { said="an upgrade puts it back"; return 1; }
+    mkdir -p $host/var/lib/etcd-signer && touch $host/var/lib/etcd-signer/first-boot.done
+    quietly on dpkg -r etcd-signer && install_deb || return 1
+    [ ! -e "$script" ] || { said="it is put where it had run"; return 1; }
     make_ca
-    quietly on dpkg --purge etcd-signer && quietly on dpkg -i /tmp/packages/with-first-boot.deb || return 1
-    [ ! -e $host/root/setup/first-boot.sh ] || { said="it is put beside a CA"; return 1; }
+    quietly on dpkg --purge etcd-signer && install_deb || return 1
+    [ ! -e "$script" ] || { said="it is put beside a CA"; return 1; }
+    rm -r $host/etc/etcd/pki
+    quietly on dpkg --purge etcd-signer && install_deb && [ -e "$script" ] || { said="not there again"; return 1; }
+    quietly on dpkg -r etcd-signer && [ ! -e $host/root/setup ] || { said="it stays when the package goes"; return 1; }
     said="first-boot.sh (0700) on the first installation alone, and not where a CA is"
 }
 
@@ -464,7 +475,9 @@ removal_of_key_elsewhere() {
 purge() {
     install_deb && make_ca && open_endpoint || return 1
     mkdir -p $host/etc/etcd-signer && touch $host/etc/etcd-signer/config.toml
+    mkdir -p $host/var/lib/etcd-signer && touch $host/var/lib/etcd-signer/first-boot.done
     quietly on dpkg --purge etcd-signer || { said="dpkg --purge fails"; return 1; }
+    [ ! -e $host/var/lib/etcd-signer ] || { said="the first boot's state is left"; return 1; }
     [ ! -e $host/etc/etcd-signer ] || { said="settings are left"; return 1; }
     [ -z "$(find $host/etc/ssh/sshd_config.d -name '*etcd-signer*')" ] || { said="drop-ins are left"; return 1; }
     [ -z "$(find $host/usr $host/var/lib -name '*etcd-signer*' -not -path '*/dpkg/*' -newer /mnt/before 2>/dev/null)" ] ||
@@ -581,6 +594,47 @@ tarball_beside_the_package() {
     said="refused where the Debian package is"
 }
 
+# ---------------------------------------------------------------- the masters' package
+
+client_contents() {
+    dpkg-deb -c /mnt/packages/client.deb | awk '{ print $1, $2, $6 }' >/mnt/out
+    local line
+    for line in '-rwxr-xr-x 0/0 ./usr/bin/etcd-client-cert' \
+        '-rw-r--r-- 0/0 ./etc/etcd-client-cert/config.toml' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-client-cert.service' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-client-cert.timer' \
+        '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-client-cert.8.gz' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-client-cert/THIRD-PARTY.gz' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-client-cert/MASTERS.md'; do
+        grep -qxF -- "$line" /mnt/out || { said="missing: $line"; return 1; }
+    done
+    ! grep -E 'usr/bin/etcd-signer|sshd_config|sysusers' /mnt/out >/mnt/err || { said="it carries the signer"; return 1; }
+    lintian --tag-display-limit 0 /mnt/packages/client.deb >/mnt/out 2>&1
+    ! grep '^[EW]:' /mnt/out || { said="lintian finds something"; return 1; }
+    said="program, timer, settings, page; nothing of the signer's; lintian finds nothing"
+}
+
+client_package() {
+    start_sshd
+    make_systemd none 3
+    quietly on dpkg -i /tmp/packages/client.deb && says "systemctl enable --now etcd-client-cert.timer" || return 1
+    ! grep -qE '^(enable|start|reload)' $host/run/systemctl.log || { said="it starts something"; return 1; }
+    on etcd-client-cert --version >/dev/null || { said="it does not run"; return 1; }
+    ! on etcd-client-cert status >/mnt/out 2>&1 || { said="a status without a certificate"; return 1; }
+    ! grep -qi 'config.toml' /mnt/out || { said="it does not take its own settings: $(head -n 1 /mnt/out)"; return 1; }
+    mkdir -p $host/etc/kubernetes/pki $host/var/lib/etcd-client-cert
+    echo mine >$host/etc/kubernetes/pki/apiserver-etcd-client.key
+    echo '# mine' >>$host/etc/etcd-client-cert/config.toml
+    quietly on dpkg -r etcd-client-cert && grep -q '^disable --now etcd-client-cert.timer' $host/run/systemctl.log ||
+        { said="the timer is not stopped"; return 1; }
+    grep -q '# mine' $host/etc/etcd-client-cert/config.toml || { said="the settings are gone"; return 1; }
+    quietly on dpkg --purge etcd-client-cert || { said="purge fails"; return 1; }
+    [ ! -e $host/etc/etcd-client-cert ] && [ ! -e $host/var/lib/etcd-client-cert ] || { said="something is left"; return 1; }
+    grep -qx mine $host/etc/kubernetes/pki/apiserver-etcd-client.key || { said="the key is gone"; return 1; }
+    same_settings && [ "$(reloads)" = 0 ] || { said="sshd: $said"; return 1; }
+    said="nothing starts by itself; removed, the timer is stopped; purged, the kube-apiserver's files stay"
+}
+
 # ---------------------------------------------------------------- all of it
 
 mount -t tmpfs -o mode=0755 tmpfs /mnt || fatal "no tmpfs"
@@ -588,6 +642,7 @@ cd / || exit 2
 ip link set lo up 2>/dev/null
 mkdir -p /mnt/packages/tarball /mnt/newer
 cp "$deb" /mnt/packages/etcd-signer.deb
+cp "$(dirname "$deb")"/etcd-client-cert_*.deb /mnt/packages/client.deb || fatal "no masters' package beside it"
 tar --extract --file "$tarball" --directory /mnt/packages/tarball || fatal "no tarball"
 # A newer version, with another executable and another drop-in.
 dpkg-deb -R "$deb" /mnt/newer
@@ -595,8 +650,6 @@ sed -i 's/^Version: .*/Version: 9.9.9-1/' /mnt/newer/DEBIAN/control
 echo >>/mnt/newer/usr/bin/etcd-signer
 echo '# newer' >>/mnt/newer$drop_in
 dpkg-deb --root-owner-group -b /mnt/newer /mnt/packages/newer.deb >/dev/null || fatal "no newer package"
-printf '#!/bin/sh\n' >/mnt/newer/usr/share/etcd-signer/first-boot.sh
-dpkg-deb --root-owner-group -b /mnt/newer /mnt/packages/with-first-boot.deb >/dev/null
 
 for name in contents lintian_finds_no_error \
     install_leaves_others_alone nobody_is_let_in opened_it_answers account account_without_sysusers \
@@ -605,7 +658,8 @@ for name in contents lintian_finds_no_error \
     upgrade_keeps_edits upgrade_with_bad_network locked_upgrade \
     remove removal_waits_for_a_request removal_of_locked_key removal_of_key_elsewhere purge reinstall \
     tarball_is_the_package tarball_installs tarball_upgrade_keeps_edits tarball_uninstalls \
-    tarball_purges tarball_locked tarball_beside_the_package; do
+    tarball_purges tarball_locked tarball_beside_the_package \
+    client_contents client_package; do
     row $name
 done
 echo "$rows rows, $failed failed"

@@ -59,3 +59,16 @@ for name in etcd-signer ring rcgen x509-parser; do
     grep -q "^$name " "$work/embedded" || fail "$name is not in the embedded list"
 done
 echo "it carries the list of its $(wc -l <"$work/embedded") crates, all as in Cargo.lock"
+
+echo "the packages, twice"
+make --silent tarball
+mkdir "$work/one"
+cp target/debian/*.deb target/debian/*.tar.gz "$work/one/"
+(
+    umask 077
+    LC_ALL=C TZ=Asia/Kolkata make --silent tarball
+)
+for package in "$work"/one/*; do
+    cmp "$package" "target/debian/$(basename "$package")" || fail "$(basename "$package"): the two differ"
+done
+(cd target/debian && sha256sum -- *)

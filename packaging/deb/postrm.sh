@@ -41,6 +41,11 @@ case $1 in
     purge)
         rm -rf /etc/etcd-signer
         rm -f "$drop_ins"/00-etcd-signer*.conf.removed "$drop_ins"/00-etcd-signer*.conf.disabled
+        # What an unfinished first boot would have to take back is not ours to forget.
+        if [ ! -e /var/lib/etcd-signer/first-boot.undo ]; then
+            rm -rf /var/lib/etcd-signer
+            rm -f /var/log/etcd-signer-first-boot.log
+        fi
         if [ -e /etc/etcd/pki ]; then say "/etc/etcd/pki is still there, with the CA's key and certificate."; fi
         ;;
 esac

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -104,4 +104,10 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
             }
         }
     })
+}
+
+/// All commands and options: what man pages and shell completions are made of.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }

@@ -10,7 +10,7 @@ set -euo pipefail
 
 BED=${BED:?} # a folder on a file system that can hold overlays
 NET=10.77.0
-PACKAGES=systemd,systemd-sysv,dbus,udev,kmod,iproute2,netbase,procps,passwd,adduser,e2fsprogs,less,ca-certificates,openssl,openssh-server,openssh-client,etcd-server,etcd-client,libpam-systemd,jq,tar,gzip,faketime
+PACKAGES=systemd,systemd-sysv,dbus,udev,kmod,iproute2,netbase,procps,passwd,adduser,e2fsprogs,less,ca-certificates,openssl,openssh-server,openssh-client,etcd-server,etcd-client,libpam-systemd,jq,tar,gzip,faketime,age
 
 # The tree of packages, made once and kept as a tar, under a name that says what is in it.
 bed_tree() {

@@ -13,6 +13,7 @@
 )]
 
 mod architecture;
+mod backup;
 mod ca_init;
 mod client;
 mod commands;

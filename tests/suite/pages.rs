@@ -22,9 +22,17 @@ fn long_options(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The programs, and where they are.
+fn programs() -> [(&'static str, PathBuf); 2] {
+    [
+        ("etcd-signer", crate::signer_path()),
+        ("etcd-client-cert", crate::client_path()),
+    ]
+}
+
 /// Asks the program itself, command by command.
-fn leaves(words: &[String]) -> Vec<Leaf> {
-    let output = Command::new(crate::signer_path())
+fn leaves(name: &str, program: &Path, words: &[String]) -> Vec<Leaf> {
+    let output = Command::new(program)
         .args(words)
         .arg("--help")
         .output()
@@ -38,7 +46,7 @@ fn leaves(words: &[String]) -> Vec<Leaf> {
             .filter(|line| line.trim_start().starts_with('-'))
             .collect();
         return vec![Leaf {
-            name: format!("etcd-signer {}", words.join(" ")),
+            name: format!("{name} {}", words.join(" ")),
             options: long_options(&lines.join("\n")),
         }];
     };
@@ -47,8 +55,8 @@ fn leaves(words: &[String]) -> Vec<Leaf> {
     names
         .captures_iter(commands)
         .map(|found| found[1].to_owned())
-        .filter(|name| name != "help")
-        .flat_map(|name| leaves(&[words, &[name]].concat()))
+        .filter(|word| word != "help")
+        .flat_map(|word| leaves(name, program, &[words, &[word]].concat()))
         .collect()
 }
 
@@ -65,43 +73,84 @@ fn pages() -> Dir {
 }
 
 #[test]
-fn the_man_page_and_the_help_name_the_same_options() {
+fn the_man_pages_and_the_help_name_the_same_options() {
     let dir = pages();
-    let page = dir.read("etcd-signer.8").replace("\\-", "-");
-    let leaves = leaves(&[]);
-    assert!(leaves.len() >= 3, "the commands in --help");
-    let sections: Vec<(&str, &str)> = page
-        .split("\n.SS \"")
-        .skip(1)
-        .map(|section| section.split_once("\"\n").unwrap())
-        .map(|(name, text)| (name, text.split("\n.SH ").next().unwrap()))
-        .collect();
-    let names: Vec<&str> = leaves.iter().map(|leaf| leaf.name.as_str()).collect();
-    let titles: Vec<&str> = sections.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, titles);
-    for (leaf, (_, text)) in leaves.iter().zip(sections) {
-        // The option's own line is bold; others may be named in the text about it.
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| line.starts_with("\\fB-"))
+    for (name, program) in programs() {
+        let page = dir.read(&format!("{name}.8")).replace("\\-", "-");
+        let leaves = leaves(name, &program, &[]);
+        assert!(leaves.len() >= 2, "the commands in --help");
+        let sections: Vec<(&str, &str)> = page
+            .split("\n.SS \"")
+            .skip(1)
+            .map(|section| section.split_once("\"\n").unwrap())
+            .map(|(title, text)| (title, text.split("\n.SH ").next().unwrap()))
             .collect();
-        let lines = lines.join("\n").replace("\\fB", " ").replace("\\fR", " ");
-        assert_eq!(leaf.options, long_options(&lines), "{}", leaf.name);
-        assert!(page.contains(&format!("\n.B {}\n", leaf.name)), "synopsis");
+        let names: Vec<&str> = leaves.iter().map(|leaf| leaf.name.as_str()).collect();
+        let titles: Vec<&str> = sections.iter().map(|(title, _)| *title).collect();
+        assert_eq!(names, titles);
+        for (leaf, (_, text)) in leaves.iter().zip(sections) {
+            // The option's own line is bold; others may be named in the text about it.
+            let lines: Vec<&str> = text
+                .lines()
+                .filter(|line| line.starts_with("\\fB-"))
+                .collect();
+            let lines = lines.join("\n").replace("\\fB", " ").replace("\\fR", " ");
+            assert_eq!(leaf.options, long_options(&lines), "{}", leaf.name);
+            assert!(page.contains(&format!("\n.B {}\n", leaf.name)), "synopsis");
+        }
     }
 }
 
 #[test]
 fn completions_know_every_option() {
     let dir = pages();
-    for file in ["etcd-signer.bash", "_etcd-signer", "etcd-signer.fish"] {
-        let text = dir.read(file);
-        for leaf in leaves(&[]) {
-            for option in leaf.options {
+    for (name, program) in programs() {
+        let leaves = leaves(name, &program, &[]);
+        for file in [
+            format!("{name}.bash"),
+            format!("_{name}"),
+            format!("{name}.fish"),
+        ] {
+            let text = dir.read(&file);
+            for (leaf, option) in leaves
+                .iter()
+                .flat_map(|leaf| leaf.options.iter().map(|option| (&leaf.name, option)))
+            {
                 let bare = option.trim_start_matches('-');
-                let known = text.contains(&option) || text.contains(&format!("-l {bare}"));
-                assert!(known, "{file}: {} {option}", leaf.name);
+                let known = text.contains(option) || text.contains(&format!("-l {bare}"));
+                assert!(known, "{file}: {leaf} {option}");
             }
+        }
+    }
+}
+
+/// The scripts beside the program: each option and each command of their help is in the page.
+#[test]
+fn the_scripts_pages_know_their_help() {
+    let option = Regex::new("--[a-z][a-z-]*").unwrap();
+    for (script, words) in [
+        (
+            "etcd-signer-endpoint",
+            &["open", "close", "promote", "status"][..],
+        ),
+        ("etcd-signer-lock", &["lock", "unlock", "status"]),
+    ] {
+        let program = source("deploy").join(script);
+        let output = Command::new(program).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        let page = std::fs::read_to_string(source(&format!("packaging/man/{script}.8"))).unwrap();
+        let page = page.replace("\\-", "-");
+        for found in option.find_iter(&help) {
+            assert!(
+                page.contains(found.as_str()),
+                "{script}: {}",
+                found.as_str()
+            );
+        }
+        for word in words {
+            assert!(help.contains(word), "{script}: {word}");
+            assert!(page.contains(&format!("\n.B {word}\n")), "{script}: {word}");
         }
     }
 }
@@ -113,7 +162,13 @@ fn man_pages_are_well_formed() {
     if !Path::new("/usr/bin/man").exists() {
         return crate::harness::left_out("man pages read by man: it is not installed");
     }
-    for page in ["etcd-signer.8", "etcd-signer.toml.5", "etcd-signer-lock.8"] {
+    for page in [
+        "etcd-signer.8",
+        "etcd-signer.toml.5",
+        "etcd-signer-lock.8",
+        "etcd-signer-endpoint.8",
+        "etcd-client-cert.8",
+    ] {
         let read = Command::new("man")
             .args(["--warnings=w", "--encoding=utf8", "--local-file"])
             .arg(dir.join(page))

@@ -36,7 +36,8 @@ asyncssh python3-asyncssh another ssh client
 sshpass sshpass an attack through the endpoint
 shellcheck shellcheck checking the shell scripts
 jq jq reading JSON in scripts
-age age a second opinion on backups
+age age encrypting backups of the CA
+python3 python3 clients that the tests drive
 lintian lintian checking the packages
 xz xz-utils unpacking Debian packages
 valgrind valgrind counting instructions
