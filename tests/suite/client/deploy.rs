@@ -124,6 +124,7 @@ fn a_run_needs_no_more_than_the_unit_allows() {
     let identity = sshd.dir.join("client");
     let hook = "hook = [\"/bin/true\"]";
     master.set(&[sshd.place()], &format!("identity = {identity:?}\n{hook}"));
+    let call = Regex::new(r"(?m)^\d+ +([a-z0-9_]+)\(").unwrap();
     for round in 0..2 {
         let command = master.command(&["renew", "--force"]);
         let mut strace = Command::new("strace");
@@ -140,7 +141,6 @@ fn a_run_needs_no_more_than_the_unit_allows() {
         let trace = master.dir.read("trace");
         // Everything from our own execve on; what comes before is setpriv's.
         let own = trace.split("etcd-client-cert\", [").nth(1).unwrap();
-        let call = Regex::new(r"(?m)^\d+ +([a-z0-9_]+)\(").unwrap();
         let used: BTreeSet<String> = call.captures_iter(own).map(|c| c[1].to_owned()).collect();
         assert!(
             used.contains("execve") && used.contains("connect"),
