@@ -123,6 +123,7 @@ pub struct CaCertificate {
     subject: Vec<u8>,
     public_key: PublicKey,
     key_identifier: Option<Vec<u8>>,
+    not_before: i64,
     not_after: i64,
 }
 
@@ -187,6 +188,7 @@ impl CaCertificate {
             subject: certificate.subject().as_raw().to_vec(),
             public_key: PublicKey::from_spki(&spki)?,
             key_identifier,
+            not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
         })
     }
@@ -219,6 +221,12 @@ impl CaCertificate {
     #[must_use]
     pub fn key_identifier(&self) -> Option<&[u8]> {
         self.key_identifier.as_deref()
+    }
+
+    /// The beginning of its validity, in seconds since 1970.
+    #[must_use]
+    pub fn not_before(&self) -> i64 {
+        self.not_before
     }
 
     /// The end of its validity, in seconds since 1970.
@@ -316,6 +324,12 @@ impl CaKeyFile {
         wipe_stack();
         outcome
     }
+}
+
+/// Whether a private key in PEM is the one of this public key; it is looked at, and wiped.
+#[must_use]
+pub fn key_fits(pem: &[u8], public_key: &PublicKey) -> bool {
+    parse_key(pem, public_key).is_ok()
 }
 
 /// A CA's private key and certificate, which fit, as they are kept in a backup: two PEM blocks.

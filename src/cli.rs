@@ -2,6 +2,7 @@
 
 use crate::backup::{BackupOptions, RestoreOptions};
 use crate::ca_init::{self, KeyAlgorithm};
+use crate::check;
 use crate::config::Source;
 use crate::host::Host;
 use crate::member;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub enum Invocation {
     /// Answer the request in `SSH_ORIGINAL_COMMAND`, with these settings.
     Serve(Source),
+    /// Look whether all is well.
+    Check(check::Options),
     /// Make a certificate authority.
     CaInit(ca_init::Options),
     /// Save the CA in an encrypted file.
@@ -40,6 +43,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Look whether all is well with this host as a signer and as a member. Exits with 0, 1 if
+    /// there is a warning, 2 if something fails
+    Check(CheckArgs),
     /// The certificate authority
     #[command(subcommand)]
     Ca(CaCommand),
@@ -75,6 +81,22 @@ enum CaCommand {
     Backup(BackupArgs),
     /// Bring them back from such a file. Nothing that exists is overwritten
     Restore(RestoreArgs),
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// An address that may log in, instead of one of the drop-in's networks
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    inside: Option<String>,
+    /// An address that may not
+    #[arg(long, value_name = "ADDRESS", default_value = "198.51.100.7", value_parser = address)]
+    outside: String,
+    /// Settings to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -140,6 +162,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
             days: args.days,
             settings: source(args.config),
         }),
+        Command::Check(args) => Invocation::Check(check::Options {
+            settings: source(args.config),
+            inside: args.inside,
+            outside: args.outside,
+            json: args.json,
+        }),
         Command::Ca(CaCommand::Backup(args)) => Invocation::CaBackup(BackupOptions {
             file: args.file,
             recipients: args.recipients,
@@ -157,6 +185,10 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
             common_name: args.common_name,
         }),
     })
+}
+
+fn address(text: &str) -> Result<String, std::net::AddrParseError> {
+    Ok(text.parse::<std::net::IpAddr>()?.to_string())
 }
 
 fn source(config: Option<PathBuf>) -> Source {

@@ -11,7 +11,6 @@
 
 pub mod answer;
 pub mod authority;
-pub mod child;
 pub mod cli;
 pub mod config;
 pub mod csr;

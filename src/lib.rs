@@ -18,6 +18,8 @@ pub mod audit;
 pub mod backup;
 pub mod ca;
 pub mod ca_init;
+pub mod check;
+pub mod child;
 pub mod cli;
 pub mod client;
 pub mod config;

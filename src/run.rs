@@ -2,6 +2,7 @@
 
 use crate::backup::{self, BackupError};
 use crate::ca_init::{self, InitError};
+use crate::check::{self, Verdict};
 use crate::cli::{self, Invocation};
 use crate::error::{Error, Exit};
 use crate::member;
@@ -29,6 +30,20 @@ pub fn run(
     let exit = match cli::parse(arguments) {
         Ok(Invocation::Serve(settings)) => serve(&environment, &settings),
         Ok(Invocation::MemberSign(options)) => member::sign(&environment, options),
+        Ok(Invocation::Check(options)) => {
+            let report = check::check(&options, (environment.clock)());
+            let text = if options.json {
+                report.to_json()
+            } else {
+                report.to_text()
+            };
+            let _ = output::answer(text.as_bytes());
+            return ExitCode::from(match report.verdict() {
+                Verdict::Ok => 0,
+                Verdict::Warn => 1,
+                Verdict::Fail => 2,
+            });
+        }
         Ok(Invocation::CaInit(options)) => init(&options),
         Ok(Invocation::CaBackup(options)) => told(
             backup::backup(&options, (environment.clock)()),

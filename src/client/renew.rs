@@ -2,7 +2,6 @@
 
 use super::answer::{self, Refusal};
 use super::authority::{self, Fingerprint};
-use super::child::{self, How};
 use super::config::Config;
 use super::csr;
 use super::due::{self, Condition, Found, Measure};
@@ -18,6 +17,7 @@ use super::store::{self, Lock};
 use super::target::Target;
 use super::text::rfc3339;
 use crate::ca::CaCertificate;
+use crate::child::{self, How};
 use crate::escape::escape;
 use crate::output;
 use std::process::Command;

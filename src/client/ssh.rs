@@ -1,8 +1,8 @@
 //! The system's ssh, run without a terminal, without anybody's configuration, with bounds.
 
-use super::child::{self, How};
 use super::config::Config;
 use super::target::Target;
+use crate::child::{self, How};
 use crate::escape::escape_up_to;
 use std::io;
 use std::process::Command;

@@ -40,7 +40,7 @@ trap 'echo "FAILED  | line $LINENO: $BASH_COMMAND" >&2' ERR
 bed_tree
 bed_network n1:11 n2:12 n3:13 n4:14 k1:21
 # shellcheck disable=SC2034 # cluster.sh reads it
-package=$1
+package=$(realpath "$1")
 # shellcheck source=tests/hosts/cluster.sh
 . tests/hosts/cluster.sh
 echo
