@@ -128,7 +128,7 @@ sign_asyncssh() { sign_python asyncssh; }
 # The masters' own program: key, CA certificate and certificate, with nothing to start from.
 sign_client() {
     command -v etcd-client-cert >/dev/null || { said="CLIENT_CERT names no executable"; return 3; }
-    local dir=$bed/master
+    local dir=$bed/client-cert
     rm -rf "$dir"
     mkdir "$dir"
     cat >"$dir/config.toml" <<END
