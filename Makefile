@@ -44,7 +44,7 @@ test: ## run all tests against real sshd, etcd and openssl
 	cargo test --locked
 
 .PHONY: test-renewal
-test-renewal: ## a master for ten lifetimes of a minute, and a thousand runs that are killed (8 minutes)
+test-renewal: ## a master for ten lifetimes of a minute, and a thousand runs that are killed (5 minutes)
 	@$(INSTALL) $(TOOLS)
 	$(STATIC)
 	ETCD_CLIENT_CERT_LONG=1 ETCD_CLIENT_CERT_KILLS=1000 cargo test --locked --test suite -- \

@@ -39,6 +39,13 @@ pub fn renew(config: &Config, force: bool, clock: Clock) -> Exit {
             return error.exit();
         }
     };
+    if config.accept_new_host_keys
+        && let Err(error) = store::make_appendable(&config.known_hosts)
+    {
+        // ssh would take any key then, and pin none.
+        say(&error.to_string());
+        return error.exit();
+    }
     for path in [&config.ca_certificate, &config.key, &config.certificate] {
         store::sweep(path);
     }
@@ -219,7 +226,9 @@ impl Run<'_> {
         if !config.hook.is_empty() {
             // Written first: whatever happens from here on, the hook is not forgotten.
             self.state.hook_pending = true;
-            self.state.save(&config.state_directory)?;
+            if let Err(error) = self.state.save(&config.state_directory) {
+                say(&format!("that the hook is owed is not remembered: {error}"));
+            }
         }
         store::make_directory_for(&config.certificate)?;
         Ok(store::replace(

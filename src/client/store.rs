@@ -91,6 +91,25 @@ pub fn make_directory_for(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(directory).map_err(failed("making the directory", directory))
 }
 
+/// Makes sure that a file can be appended to. It is made if it is not there.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn make_appendable(path: &Path) -> Result<(), StoreError> {
+    open_for_append(path)
+        .map(drop)
+        .map_err(failed("opening", path))
+}
+
+fn open_for_append(path: &Path) -> io::Result<File> {
+    fs::create_dir_all(directory_of(path))?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+}
+
 /// Puts a file where nothing is yet. `false` if something is: that stays.
 ///
 /// # Errors
@@ -207,13 +226,7 @@ impl Lock {
     /// [`StoreError`].
     pub fn take(directory: &Path) -> Result<Option<Self>, StoreError> {
         let path: PathBuf = directory.join("lock");
-        make_directory_for(&path)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("locking", &path))?;
+        let file = open_for_append(&path).map_err(failed("locking", &path))?;
         let start = Instant::now();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {

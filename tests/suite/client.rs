@@ -1,9 +1,11 @@
 //! `etcd-client-cert`, the masters' program: against real sshd, signers and etcd.
 
+mod clocks;
 mod deploy;
 mod failures;
 mod first_run;
 mod killed;
+mod pages;
 mod renewals;
 mod secrets;
 mod status;
@@ -148,6 +150,23 @@ fn fails(output: &Output, code: i32, words: &str) -> String {
 /// A certificate such as the signer issues, but for any key, name and time, by openssl: it is put
 /// into `<out>.crt`. `dates` are `openssl ca`'s.
 fn certify(ca: &Ca, master: &Master, key: &str, name: &str, dates: &str, out: &str) {
+    let extensions = format!(
+        "basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\n\
+         extendedKeyUsage=clientAuth\nsubjectAltName=DNS:{name}\n"
+    );
+    certify_with(ca, master, key, name, dates, out, &extensions);
+}
+
+/// The same with other extensions.
+fn certify_with(
+    ca: &Ca,
+    master: &Master,
+    key: &str,
+    name: &str,
+    dates: &str,
+    out: &str,
+    extensions: &str,
+) {
     let (dir, pki) = (master.dir.path().display(), ca.dir.path().display());
     master.dir.write("index", "");
     master.dir.write(
@@ -155,9 +174,7 @@ fn certify(ca: &Ca, master: &Master, key: &str, name: &str, dates: &str, out: &s
         format!(
             "[ca]\ndefault_ca=d\n[d]\ndatabase={dir}/index\nnew_certs_dir={dir}\nrand_serial=yes\n\
              certificate={pki}/ca.crt\nprivate_key={pki}/ca.key\ndefault_md=sha256\n\
-             policy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\n\
-             basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\n\
-             extendedKeyUsage=clientAuth\nsubjectAltName=DNS:{name}\n"
+             policy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\n{extensions}"
         ),
     );
     openssl(

@@ -22,6 +22,7 @@ impl Script {
             .args(["--pdeathsig", "KILL", "bash"])
             .arg(path)
             .env("SIGNER", crate::signer_path())
+            .env("CLIENT_CERT", crate::client_path())
             .process_group(0);
         // A release is static; what `cargo test` alone builds is not, and the script says so.
         if std::env::var_os("ETCD_SIGNER").is_some() {

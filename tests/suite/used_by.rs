@@ -17,23 +17,7 @@ impl Etcd {
     pub(crate) fn start(ca: &Ca) -> Self {
         let dir = Dir::new();
         std::fs::copy(ca.dir.join("ca.crt"), dir.join("ca.crt")).unwrap();
-        let pki = ca.dir.path().display();
-        dir.write(
-            "extensions",
-            "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
-        );
-        openssl(
-            dir.path(),
-            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key \
-             -subj /CN=etcd -out server.csr",
-        );
-        openssl(
-            dir.path(),
-            &format!(
-                "x509 -req -in server.csr -CA {pki}/ca.crt -CAkey {pki}/ca.key -days 2 \
-                 -extfile extensions -set_serial 1 -out server.crt"
-            ),
-        );
+        certify_server(&dir, ca);
         let endpoint = format!("https://127.0.0.1:{}", crate::harness::free_port());
         let peer = format!("http://127.0.0.1:{}", crate::harness::free_port());
         let child = launch(&dir, &endpoint, &peer);
@@ -45,11 +29,31 @@ impl Etcd {
         }
     }
 
+    /// From now on its server certificate is of another CA. It trusts both.
+    pub(crate) fn move_to(&mut self, other: &Ca) {
+        let both = self.dir.read("ca.crt") + &other.dir.read("ca.crt");
+        self.dir.write("ca.crt", both);
+        certify_server(&self.dir, other);
+        self.restart();
+    }
+
     /// Ends it without any warning, and starts it again with what it had.
     pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.child = launch(&self.dir, &self.endpoint, &self.peer);
+        for _ in 0..400 {
+            if self.is_up() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("etcd does not come back: {}", self.dir.read("etcd.log"));
+    }
+
+    fn is_up(&self) -> bool {
+        let log = self.dir.read("etcd.log");
+        log.contains("ready to serve client requests")
     }
 
     /// etcdctl with the files that a master has in a folder. It waits for etcd to be there.
@@ -65,17 +69,34 @@ impl Etcd {
                 .current_dir(master.path())
                 .output()
                 .unwrap();
-            let up = self
-                .dir
-                .read("etcd.log")
-                .contains("ready to serve client requests");
-            if up || attempt > 200 {
+            if self.is_up() || attempt > 200 {
                 return output;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         unreachable!()
     }
+}
+
+/// A server certificate of this CA.
+fn certify_server(dir: &Dir, ca: &Ca) {
+    let pki = ca.dir.path().display();
+    dir.write(
+        "extensions",
+        "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
+    );
+    openssl(
+        dir.path(),
+        "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key \
+         -subj /CN=etcd -out server.csr",
+    );
+    openssl(
+        dir.path(),
+        &format!(
+            "x509 -req -in server.csr -CA {pki}/ca.crt -CAkey {pki}/ca.key -days 2 \
+             -extfile extensions -set_serial 1 -out server.crt"
+        ),
+    );
 }
 
 fn launch(dir: &Dir, endpoint: &str, peer: &str) -> Child {

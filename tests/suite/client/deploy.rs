@@ -1,7 +1,11 @@
 //! What is shipped beside the executable: the units, the cron lines, the alert rules.
 
 use super::Master;
-use crate::harness::{Ca, left_out, run};
+use crate::harness::{Ca, Login, Sshd, is_root, left_out, run};
+use crate::used_by::forced_command;
+use regex::Regex;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,6 +65,97 @@ fn systemd_takes_the_units_and_rates_the_service_ok() {
     assert!(calendar.status.success());
 }
 
+/// A set of system calls as systemd knows it, with the sets in it.
+fn calls_of(set: &str) -> BTreeSet<String> {
+    let output = Command::new("systemd-analyze")
+        .args(["syscall-filter", "--no-pager", set])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut calls = BTreeSet::new();
+    for name in text.lines().skip(1).map(str::trim) {
+        match name.chars().next() {
+            Some('@') => calls.extend(calls_of(name)),
+            None | Some('#') => {}
+            Some(_) => drop(calls.insert(name.to_owned())),
+        }
+    }
+    calls
+}
+
+/// No systemd runs here, so what the unit allows is held against what a run needs: its calls,
+/// ssh's among them, and its capabilities.
+#[test]
+fn a_run_needs_no_more_than_the_unit_allows() {
+    if !is_there("systemd-analyze") {
+        left_out("what the unit allows: there is no systemd-analyze here");
+        return;
+    }
+    if !is_root("a run with the unit's capabilities alone") {
+        return;
+    }
+    let unit = std::fs::read_to_string(shipped("etcd-client-cert.service")).unwrap();
+    let values = |key: &str| -> Vec<String> {
+        let values = unit.lines().filter_map(|line| line.strip_prefix(key));
+        values.map(str::to_owned).collect()
+    };
+    let mut allowed = BTreeSet::new();
+    for filter in values("SystemCallFilter=") {
+        match filter.strip_prefix('~') {
+            None => allowed.extend(calls_of(&filter)),
+            Some(banned) => {
+                for call in calls_of(banned) {
+                    allowed.remove(&call);
+                }
+            }
+        }
+    }
+    assert!(allowed.len() > 100, "{allowed:?}");
+    let capabilities: String = values("CapabilityBoundingSet=")
+        .join(" ")
+        .split(' ')
+        .map(|name| format!(",+{}", name.strip_prefix("CAP_").unwrap().to_lowercase()))
+        .collect();
+
+    let ca = Ca::new();
+    let sshd = Sshd::start(Login::ForceCommand, &forced_command(&ca));
+    let master = Master::new();
+    let identity = sshd.dir.join("client");
+    let hook = "hook = [\"/bin/true\"]";
+    master.set(&[sshd.place()], &format!("identity = {identity:?}\n{hook}"));
+    let call = Regex::new(r"(?m)^\d+ +([a-z0-9_]+)\(").unwrap();
+    for round in 0..2 {
+        let command = master.command(&["renew", "--force"]);
+        let mut strace = Command::new("strace");
+        strace
+            .args(["-f", "-qq", "-o"])
+            .arg(master.dir.join("trace"))
+            .args(["setpriv", "--no-new-privs"])
+            .arg(format!("--bounding-set=-all{capabilities}"))
+            .arg(command.get_program())
+            .args(command.get_args());
+        let output = run(&mut strace, b"");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        master.has_a_pair();
+        let trace = master.dir.read("trace");
+        // Everything from our own execve on; what comes before is setpriv's.
+        let own = trace.split("etcd-client-cert\", [").nth(1).unwrap();
+        let used: BTreeSet<String> = call.captures_iter(own).map(|c| c[1].to_owned()).collect();
+        assert!(
+            used.contains("execve") && used.contains("connect"),
+            "{used:?}"
+        );
+        let beyond: Vec<&String> = used.difference(&allowed).collect();
+        assert!(beyond.is_empty(), "not in the unit's filter: {beyond:?}");
+        // The second time, the certificate is somebody else's, and stays so.
+        let path = master.dir.join("client.crt");
+        let owner = std::fs::metadata(&path).unwrap().uid();
+        assert_eq!(owner, if round == 0 { 0 } else { 12345 });
+        std::os::unix::fs::chown(&path, Some(12345), Some(12345)).unwrap();
+    }
+}
+
 #[test]
 fn prometheus_takes_metrics_and_rules() {
     if !is_there("promtool") {
@@ -96,7 +191,7 @@ fn prometheus_takes_metrics_and_rules() {
     // Each metric that the rules name is one that is written.
     let text = std::fs::read_to_string(shipped("alerts.yml")).unwrap();
     let written = String::from_utf8(master.read("x.prom")).unwrap();
-    let names = regex::Regex::new(r"etcd_client_cert_\w+").unwrap();
+    let names = Regex::new(r"etcd_client_cert_\w+").unwrap();
     for name in names.find_iter(&text) {
         let name = name.as_str();
         // This one is there only when a signer was no help.

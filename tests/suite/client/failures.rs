@@ -1,7 +1,7 @@
 //! Signers that are dead, stalled, refusing or lying, behind a real sshd: the old certificate
 //! stays, the reason is told, and the next signer is asked.
 
-use super::{Master, certify};
+use super::{Master, certify, certify_with};
 use crate::harness::{Ca, Login, Sshd, free_port, key_words, openssl};
 use crate::used_by::forced_command;
 use std::fs;
@@ -16,7 +16,7 @@ struct Lie {
 
 struct Scene {
     ca: Ca,
-    _other: Ca,
+    _others: [Ca; 2],
     master: Master,
     good: Sshd,
     liar: Sshd,
@@ -27,6 +27,7 @@ impl Scene {
     /// A master with a certificate, a signer that serves, and one that can do anything.
     fn new() -> Self {
         let (ca, other) = (Ca::new(), Ca::with("p256", "-subj /CN=other-ca -days 30"));
+        let namesake = Ca::new();
         let good = Sshd::start(Login::ForceCommand, &forced_command(&ca));
         let master = Master::new();
         let script = master.dir.join("lie");
@@ -39,9 +40,9 @@ impl Scene {
             fs::copy(good.dir.join("client.pub"), liar.dir.join(name)).unwrap();
         }
         let scene = Self {
-            lies: lies(&ca, &other, &master),
+            lies: lies(&ca, &other, &namesake, &master),
             ca,
-            _other: other,
+            _others: [other, namesake],
             master,
             good,
             liar,
@@ -61,7 +62,7 @@ impl Scene {
 }
 
 /// The answers are all made by openssl, for the key that the master has.
-fn lies(ca: &Ca, other: &Ca, master: &Master) -> Vec<Lie> {
+fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
     let dir = master.dir.path();
     let signer = crate::signer_path();
     let serve = |ca: &Ca, command: &str| {
@@ -79,6 +80,10 @@ fn lies(ca: &Ca, other: &Ca, master: &Master) -> Vec<Lie> {
         format!("cat {}/{out}.crt", dir.display())
     };
     let name = "kubemaster-1";
+    let extended = |extensions: &str, out: &str| {
+        certify_with(ca, master, "client.key", name, "-days 1", out, extensions);
+        format!("cat {}/{out}.crt", dir.display())
+    };
     let good = certify("client.key", name, "-days 1", "right");
     let cut = format!("head -c 400 {}/right.crt", dir.display());
     let lie = |what, command: String, code, words| Lie {
@@ -162,6 +167,53 @@ fn lies(ca: &Ca, other: &Ca, master: &Master) -> Vec<Lie> {
             ),
             65,
             "is not valid before 2120-01-01T00:00:00Z",
+        ),
+        lie(
+            "of a CA of the same name",
+            serve(namesake, name),
+            65,
+            "is not signed by the CA in place",
+        ),
+        lie(
+            "a server's",
+            extended(
+                "extendedKeyUsage=serverAuth\nsubjectAltName=DNS:kubemaster-1\n",
+                "server",
+            ),
+            65,
+            "is no client's",
+        ),
+        lie(
+            "for any use",
+            extended("subjectAltName=DNS:kubemaster-1\n", "any"),
+            65,
+            "is no client's",
+        ),
+        lie(
+            "a CA's",
+            extended(
+                "basicConstraints=CA:true\nextendedKeyUsage=clientAuth\n\
+                 subjectAltName=DNS:kubemaster-1\n",
+                "authority",
+            ),
+            65,
+            "is a CA's",
+        ),
+        lie(
+            "for a further name",
+            extended(
+                "extendedKeyUsage=clientAuth\n\
+                 subjectAltName=DNS:kubemaster-1,DNS:kubemaster-2\n",
+                "names",
+            ),
+            65,
+            "its alternative names are not that name alone",
+        ),
+        lie(
+            "without alternative names",
+            extended("extendedKeyUsage=clientAuth\n", "no-names"),
+            65,
+            "its alternative names are not that name alone",
         ),
         lie(
             "noise",

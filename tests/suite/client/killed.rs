@@ -4,7 +4,8 @@ use super::Master;
 use crate::harness::Ca;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::fs;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How many runs are killed. `make test-renewal` sets a thousand.
@@ -42,7 +43,7 @@ fn killed_at_any_point_it_leaves_a_whole_pair() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * 1.1 * share()));
+        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * 1.4 * share()));
         if run.try_wait().unwrap().is_some() {
             finished += 1;
         } else {
@@ -75,6 +76,103 @@ fn killed_at_any_point_it_leaves_a_whole_pair() {
     master.renews(&["--force"]);
     master.has_a_pair();
     assert!(!has_leftovers(&master));
+}
+
+/// What changes files, and what stands between the changes.
+const CALLS: [&str; 20] = [
+    "openat",
+    "write",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "fsync",
+    "fchmod",
+    "chmod",
+    "fchown",
+    "chown",
+    "mkdir",
+    "mkdirat",
+    "flock",
+    "read",
+    "close",
+    "wait4",
+];
+
+/// Killed before each single call in turn, from nothing and with a pair in place.
+#[test]
+fn killed_before_any_call_it_leaves_a_whole_pair() {
+    let ca = Ca::new();
+    for from_nothing in [true, false] {
+        let master = Master::new();
+        master.set_without_ssh(&ca, "");
+        master.renews(&["--force"]);
+        let (mut kills, mut replaced) = (0, 0);
+        for call in CALLS {
+            for count in 1.. {
+                assert!(count < 1000, "{call}: it never ends by itself");
+                match killed_at(&master, call, count, from_nothing) {
+                    None => break,
+                    Some(after) => {
+                        kills += 1;
+                        replaced += u32::from(after);
+                    }
+                }
+            }
+        }
+        println!(
+            "from nothing: {from_nothing}: killed before each of {kills} calls; \
+             {replaced} of the runs had put a new certificate in place"
+        );
+        assert!(kills > 50 && replaced > 3, "{kills} {replaced}");
+        master.renews(&["--force"]);
+        master.has_a_pair();
+        assert!(!has_leftovers(&master));
+    }
+}
+
+/// Kills a run before it makes this call for this time, and looks what it left: whether a new
+/// certificate. `None` if it had ended before.
+fn killed_at(master: &Master, call: &str, count: u32, from_nothing: bool) -> Option<bool> {
+    if from_nothing {
+        for name in ["client.key", "client.crt", "ca.crt"] {
+            let _ = fs::remove_file(master.dir.join(name));
+        }
+    }
+    let before = fs::read(master.dir.join("client.crt")).ok();
+    let command = master.command(&["renew", "--force"]);
+    // Not every machine has every call: hence the question mark.
+    let output = Command::new("strace")
+        .args(["-o", "/dev/null", "-e"])
+        .arg(format!("trace=?{call}"))
+        .arg("-e")
+        .arg(format!("inject=?{call}:signal=KILL:when={count}"))
+        .arg(command.get_program())
+        .args(command.get_args())
+        .output()
+        .unwrap();
+    let what = format!("{call} {count}: {output:?}");
+    let after = fs::read(master.dir.join("client.crt")).ok();
+    if master.dir.join("client.key").exists() {
+        assert_eq!(master.mode("client.key"), 0o400, "{what}");
+        crate::harness::openssl(master.dir.path(), "pkey -in client.key -noout -check");
+    }
+    assert!(
+        after.is_some() || from_nothing,
+        "the certificate is gone: {what}"
+    );
+    let is_new = after.is_some() && after != before;
+    if is_new {
+        master.has_a_pair();
+    }
+    if output.status.success() {
+        return None;
+    }
+    assert_eq!(output.status.signal(), Some(9), "{what}");
+    Some(is_new)
 }
 
 /// From 0 to 1.

@@ -19,7 +19,12 @@ struct Watch {
 
 impl Watch {
     fn start(etcd: &Etcd, dir: &Dir) -> Self {
-        let log = dir.join("watched");
+        Self::start_as(etcd, dir, "watched")
+    }
+
+    /// The same, with a log of its own.
+    fn start_as(etcd: &Etcd, dir: &Dir, log: &str) -> Self {
+        let log = dir.join(log);
         let child = Command::new("setpriv")
             .args([
                 "--pdeathsig",
@@ -73,7 +78,7 @@ impl Drop for Watch {
 
 /// Certificates live a minute. Ten renewals are forced, a few seconds apart; with
 /// `ETCD_CLIENT_CERT_LONG` set (`make test-renewal`) they come when they are due, which takes
-/// some seven minutes, so that the first certificates have long expired.
+/// four minutes, so that the first certificates have long expired.
 #[test]
 fn a_client_runs_through_ten_renewals_without_a_failed_put() {
     let long = std::env::var_os("ETCD_CLIENT_CERT_LONG").is_some();
@@ -203,6 +208,43 @@ fn a_running_client_reconnects_with_the_new_certificate() {
     assert!(watch.has_seen(&last), "{}", renewed.dir.read("watched"));
     let seen = forgotten.dir.read("watched");
     assert!(!seen.contains("after the restart"), "{seen}");
+}
+
+/// A client reads the CA once: when etcd has moved to another, it does not come back, whatever its
+/// file says by then. A new process does.
+#[test]
+fn a_new_ca_needs_a_restart() {
+    let (ca, other) = (Ca::new(), Ca::with("p256", "-subj /CN=other-ca -days 30"));
+    let mut etcd = Etcd::start(&ca);
+    let nobody = Dir::new();
+    nobody.write("client.crt", "");
+    etcd.ctl(&nobody, &["version"]);
+    let master = Master::new();
+    master.set_without_ssh(&ca, "");
+    master.renews(&[]);
+    let watch = Watch::start(&etcd, &master.dir);
+    std::thread::sleep(Duration::from_secs(2));
+    etcd.ctl(&master.dir, &["put", "key", "before"]);
+    assert!(watch.sees("before"));
+
+    let both = ca.dir.read("ca.crt") + &other.dir.read("ca.crt");
+    std::fs::write(master.dir.join("ca.crt"), both).unwrap();
+    etcd.move_to(&other);
+    let mut fresh: Option<Watch> = None;
+    let mut last = String::new();
+    for attempt in 0..40 {
+        last = format!("after the move, {attempt}");
+        let put = etcd.ctl(&master.dir, &["put", "key", &last]);
+        assert_eq!(put.stdout, b"OK\n", "{put:?}");
+        if fresh.as_ref().is_some_and(|fresh| fresh.has_seen(&last)) && attempt > 20 {
+            break;
+        }
+        fresh.get_or_insert_with(|| Watch::start_as(&etcd, &master.dir, "fresh"));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(fresh.unwrap().has_seen(&last), "a new process");
+    let seen = master.dir.read("watched");
+    assert!(!seen.contains("after the move"), "{seen}");
 }
 
 /// So many seconds from now, as openssl takes it.

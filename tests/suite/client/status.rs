@@ -3,6 +3,8 @@
 use super::Master;
 use crate::harness::{Ca, openssl_text};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -76,11 +78,23 @@ fn a_certificate_passes_from_valid_to_due_to_expired() {
     master.set_without_ssh(&ca, "");
     master.renews(&[]);
     let mut states = Vec::new();
+    // The validity that openssl reads; two thirds of a minute, and up to a twenty-fourth sooner.
+    let words = "x509 -in client.crt -noout -startdate -dateopt iso_8601";
+    let begin = openssl_text(master.dir.path(), words);
+    let begin = begin.trim().strip_prefix("notBefore=").unwrap();
+    let begin = OffsetDateTime::parse(&begin.replace(' ', "T"), &Rfc3339).unwrap();
+    let begin = begin.unix_timestamp();
     for _ in 0..400 {
+        let before = now();
         let output = master.run(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let state = status["certificate"]["state"].as_str().unwrap().to_owned();
         let code = output.status.code().unwrap();
+        match state.as_str() {
+            "valid" => assert!(before < begin + 40, "due since {}", before - begin - 40),
+            "due" => assert!(now() >= begin + 37 && before <= begin + 60),
+            _ => assert!(now() > begin + 60),
+        }
         if states.last() != Some(&(state.clone(), code)) {
             states.push((state.clone(), code));
         }
@@ -148,8 +162,7 @@ fn metrics_are_written_at_every_run_whole() {
         .strip_prefix("notAfter=")
         .unwrap()
         .replace(' ', "T");
-    let end =
-        time::OffsetDateTime::parse(&end, &time::format_description::well_known::Rfc3339).unwrap();
+    let end = OffsetDateTime::parse(&end, &Rfc3339).unwrap();
     let name = "{name=\"kubemaster-1\"}";
     let not_after = value(&format!(
         "etcd_client_cert_not_after_timestamp_seconds{name}"

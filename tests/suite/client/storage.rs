@@ -226,9 +226,12 @@ fn no_permission_is_said_and_leaves_all_as_it_was() {
 
     // The lock is its own; the key is not.
     let text = master.dir.read("config.toml");
-    master
-        .dir
-        .write("config.toml", text.replace("/state\"", "/own/state\""));
+    master.dir.write(
+        "config.toml",
+        text.replace("/state\"", "/own/state\"")
+            .replace("/known_hosts\"", "/own/known_hosts\"")
+            .replace("/known_hosts\"", "/own/known_hosts\""),
+    );
     fs::create_dir(master.dir.join("own")).unwrap();
     chown(master.dir.join("own"), Some(65534), Some(65534)).unwrap();
     let output = as_nobody(&["renew", "--force"]);

@@ -125,6 +125,27 @@ sign_python() {
 }
 sign_paramiko() { sign_python paramiko; }
 sign_asyncssh() { sign_python asyncssh; }
+# The masters' own program: key, CA certificate and certificate, with nothing to start from.
+sign_client() {
+    command -v etcd-client-cert >/dev/null || { said="CLIENT_CERT names no executable"; return 3; }
+    local dir=$bed/client-cert
+    rm -rf "$dir"
+    mkdir "$dir"
+    cat >"$dir/config.toml" <<END
+name = "kubemaster-m"
+signers = ["signer@10.99.0.1"]
+ca_certificate = "$dir/ca.crt"
+certificate = "$dir/client.crt"
+key = "$dir/client.key"
+known_hosts = "$dir/known_hosts"
+state_directory = "$dir/state"
+END
+    attempt in_net etcd-client-cert renew --config "$dir/config.toml"
+    [ "$code" = 0 ] || { said="exit $code; $err"; return 1; }
+    cmp -s "$dir/ca.crt" /etc/etcd/pki/ca.crt || { said="another CA certificate"; return 1; }
+    out=$(cat "$dir/client.crt")
+    is_certificate
+}
 
 # What sshd itself says it would do, as the drop-in tells the operator to look.
 effective() {
@@ -862,6 +883,7 @@ row "dbclient" "the same with dropbear" sign_dbclient
 row "plink" "the same with PuTTY" sign_plink
 row "paramiko" "the same with paramiko" sign_paramiko
 row "asyncssh" "the same with asyncssh" sign_asyncssh
+row "etcd-client-cert" "etcd-client-cert renew, from nothing" sign_client
 row "shell" "ssh signer@leader" no_command
 row "command" "ssh signer@leader 'id; cat /etc/passwd'" shell_command
 row "injection" "ssh signer@leader 'kubemaster-\$(id >/tmp/pwned)'" injected

@@ -43,6 +43,7 @@ make_bed() {
     mkdir "$bed/upper" "$bed/work"
     install -m 0711 "$SIGNER" "$bed/upper/etcd-signer" || fatal "no signer at $SIGNER"
     ln -s etcd-signer "$bed/upper/etcd-signer-login"
+    [ -z "${CLIENT_CERT:-}" ] || install -m 0755 "$CLIENT_CERT" "$bed/upper/etcd-client-cert"
     mount -t overlay -o "lowerdir=/usr/bin,upperdir=$bed/upper,workdir=$bed/work" \
         overlay /usr/bin || fatal "no overlay over /usr/bin"
     chmod 0755 /usr/bin
