@@ -33,6 +33,17 @@ refused() {
     echo "ok      | $what: $(grep -F -m 1 -- "$words" <<<"$output" | cut -c1-170)"
 }
 same() { [ "$1" = "$2" ] || { diff <(echo "$1") <(echo "$2"); return 1; }; }
+install_client() {
+    put "$client_package" "$1:/root"
+    on "$1" "dpkg -i /root/$(basename "$client_package")"
+}
+# etcdctl on a master, with the files that its kube-apiserver would use.
+etcd_of() { # MASTER MEMBER ARGUMENT...
+    on "$1" "cd /etc/kubernetes/pki; ETCDCTL_API=3 etcdctl --cacert etcd/ca.crt --cert apiserver-etcd-client.crt \
+        --key apiserver-etcd-client.key --endpoints https://$(address "$2"):2379 ${*:3}"
+}
+serial_of() { on "$1" "openssl x509 -in $certificate -noout -serial"; }
+renewed() { [ "$(serial_of "$1")" != "$2" ]; }
 section() { printf '\n== %s (after %d s)\n' "$1" $SECONDS; }
 
 install_package() {
@@ -104,7 +115,7 @@ longest_gap() {
 }
 
 mkdir -p "$BED/work"
-up n1 n2 n3 n4 k1
+up n1 n2 n3 n4 kubemaster-1 kubemaster-2
 
 section "The package"
 on n1 "useradd -m alice; printf 'PasswordAuthentication yes\nAllowTcpForwarding no\n' >/etc/ssh/sshd_config.d/20-ours.conf
@@ -147,9 +158,9 @@ changes_nothing n1 "init again, from a saved copy" "set up already" saved_copy n
 changes_nothing n1 "join, from a saved copy" "set up already" saved_copy n1 join --signer-ip=10.77.0.12
 changes_nothing n1 "an upgrade while locked" "unlock" on n1 "dpkg -i /root/$(basename "$package")"
 ok "  the installed package works on" as_master n1 get-certificate
-ok "a master gets its certificate" master kubemaster-1 n1
-ok "it writes and reads" writes_and_reads kubemaster-1 n1
-one=$BED/work/kubemaster-1
+ok "a master gets its certificate" master kubemaster-s1 n1
+ok "it writes and reads" writes_and_reads kubemaster-s1 n1
+one=$BED/work/kubemaster-s1
 
 section "check"
 # The line is there once something is broken, and gone when it is mended.
@@ -167,7 +178,7 @@ looks() { # WHAT LINE BREAK MEND
     echo "ok      | $1: $(grep -m 1 -E "^$2" <<<"$report" | cut -c1-150)"
 }
 report=$(on n1 'etcd-signer check; echo "exit $?"')
-sed 's/^/        /' <<<"$report"
+echo "${report//$'\n'/$'\n'        }" | sed '1s/^/        /'
 ok "nothing fails; the clock, which no test may set, is the only warning" \
     same "warn clock exit 1" "$(sed -n 's/^\(warn\|FAIL\)  *\([a-zA-Z-]*\) .*/\1 \2/p; /^exit/p' <<<"$report" | paste -sd' ')"
 ok "--json says the same" on n1 '[ "$(etcd-signer check --json | jq -r ".findings[] | select(.verdict != \"ok\") | .subject")" = clock ]'
@@ -200,7 +211,7 @@ sleep 1
 list=$(members n1)
 untouched_cluster() {
     ok "  and the cluster has the members that it had" same "$list" "$(members n1)"
-    ok "  and it takes writes" writes_and_reads kubemaster-1 n1
+    ok "  and it takes writes" writes_and_reads kubemaster-s1 n1
 }
 on n2 'cp /root/setup/first-boot.sh /root/kept.sh'
 changes_nothing n2 "no leader" "needs --signer-ip" first_boot n2 join
@@ -229,13 +240,13 @@ for step in "installing the certificates" "writing etcd" "adding this host" "sta
         grep -q '$step' /root/out || { cat /root/out; exit 1; }"
     ok "killed at «$step»: the cluster has n1 and at most one more" \
         on n1 '[ "$(set -a; . /etc/etcd/etcdctl.env; etcdctl member list | wc -l)" -le 2 ]'
-    ok "  and it takes writes" writes_and_reads kubemaster-1 n1
+    ok "  and it takes writes" writes_and_reads kubemaster-s1 n1
 done
 start_join
 wait_until "the join to add its host" 60 on n2 "grep -q 'starting etcd' /root/out"
 cut_cable n2
 wait_until "the cut-off join to give up" 120 sh -c "! ip netns exec n2 true || ! kill -0 $(first_process n2) || nsenter -t $(first_process n2) -m -p -n grep -q 'could be taken back\|nothing of it is left' /root/out"
-ok "cut off from the network: writes go on" writes_and_reads kubemaster-1 n1
+ok "cut off from the network: writes go on" writes_and_reads kubemaster-s1 n1
 ok "  it says what could not be taken back, and how" nsenter -t "$(first_process n2)" -m -p grep "etcdctl member remove ID" /root/out
 mend_cable n2
 
@@ -246,6 +257,8 @@ echo "        the longest time between two writes: $(longest_gap "$from")"
 ok "two members vote" same "$(members n1)" " started, n1, false
  started, n2, false"
 changes_nothing n2 "join again, from a saved copy" "set up already" saved_copy n2 join --signer-ip="$(address n1)"
+# On n3 runs what Debian's package starts as it is installed: an etcd that nobody has written to.
+on n3 'systemctl start etcd'
 # The third without access to root on the leader: in two steps.
 ok "n3 writes its request" first_boot n3 join --signer-ip="$(address n1)" --csr-out=/root/n3.csr
 refused "  and does not go on without a certificate" "no such file" first_boot n3 join --signer-ip="$(address n1)" --certificate=/root/n3.crt
@@ -265,19 +278,37 @@ kill "$writer"
 wait "$writer" || :
 
 section "The cluster"
-ok "a master writes and reads through all three" writes_and_reads kubemaster-1 n1 n2 n3
+ok "a master writes and reads through all three" writes_and_reads kubemaster-s1 n1 n2 n3
 # Its name leads to its address there, so that etcd's own look at names and addresses is content.
-for host in n1 n2 n3; do on $host "echo '$NET.1 kubemaster-1' >>/etc/hosts"; done
+for host in n1 n2 n3; do on $host "echo '$NET.1 kubemaster-s1' >>/etc/hosts"; done
 ok "its certificate is good on the client port" grep -q 200 <<<"$(http n1 2379 /version "$one")"
 ok "and not on the peer port" same "" "$(http n1 2380 /members "$one")"
 ok "TLS 1.1 is refused" same "" "$(http n1 2379 /version "$one" -tls1_1 -cipher DEFAULT@SECLEVEL=0)"
 ok "TLS 1.2 is not" grep -q 200 <<<"$(http n1 2379 /version "$one" -tls1_2)"
 mkdir -p "$BED/work/nobody"
 cp "$one/ca.crt" "$BED/work/nobody"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=kubemaster-1 -days 1 \
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=kubemaster-s1 -days 1 \
     -keyout "$BED/work/nobody/client.key" -out "$BED/work/nobody/client.crt" 2>/dev/null
 ok "a certificate of no CA is refused" same "" "$(http n1 2379 /version "$BED/work/nobody")"
 ok "etcd's unit passes systemd-analyze verify" on n1 'systemd-analyze verify --man=no etcd.service'
+
+section "Masters that renew by themselves"
+# A minute of validity, and a look every few seconds, so that it is seen.
+for host in n1 n2; do on $host "mkdir -p /etc/etcd-signer; echo 'validity = \"1m\"' >/etc/etcd-signer/config.toml"; done
+certificate=/etc/kubernetes/pki/apiserver-etcd-client.crt
+for host in kubemaster-1 kubemaster-2; do
+    ok "$host: install the package" install_client $host
+    on $host "sed -i 's/^signers = .*/signers = [\"signer@$(address n1)\"]/; s/^#ca_fingerprint = .*/ca_fingerprint = \"$fingerprint\"/' /etc/etcd-client-cert/config.toml
+        mkdir -p /etc/systemd/system/etcd-client-cert.timer.d
+        printf '[Timer]\nOnCalendar=\nOnCalendar=*:*:0/5\nRandomizedDelaySec=0\n' >/etc/systemd/system/etcd-client-cert.timer.d/often.conf
+        systemctl daemon-reload; systemctl enable -q --now etcd-client-cert.timer"
+done
+for host in kubemaster-1 kubemaster-2; do
+    ok "$host: a certificate, from nothing, by the timer alone" wait_until "the certificate" 60 on $host "etcd-client-cert status"
+    ok "  its key was made there, and is root's alone" on $host '[ "$(stat -c "%U %a" /etc/kubernetes/pki/apiserver-etcd-client.key)" = "root 400" ]'
+    ok "  it writes" etcd_of $host n2 put by $host
+    on $host 'etcd-client-cert status' | sed 's/^/        /'
+done
 
 section "A member's certificate, renewed"
 serving() { echo | ip netns exec switch openssl s_client -connect "$(address n2):$1" -cert "$one/client.crt" -key "$one/client.key" 2>/dev/null | openssl x509 -noout -serial; }
@@ -298,16 +329,23 @@ on n1 'cat /root/etcd-ca.age' >"$BED/work/etcd-ca.age"
 on n1 'cat /root/identity' >"$BED/work/identity"
 for host in n2 n4; do put "$BED/work/etcd-ca.age" "$BED/work/identity" $host:/root; done
 ok "n2 is promoted" on n2 "etcd-signer-endpoint promote /root/etcd-ca.age --identity /root/identity --networks $NET.0/24"
-ok "both sign at once: n1" master kubemaster-1 n1
-ok "both sign at once: n2" master kubemaster-2 n2
-ok "  and both certificates write" writes_and_reads kubemaster-2 n1 n2 n3
+ok "both sign at once: n1" master kubemaster-s1 n1
+ok "both sign at once: n2" master kubemaster-s2 n2
+ok "  and both certificates write" writes_and_reads kubemaster-s2 n1 n2 n3
 echo "        the plug of n1 is pulled"
 pull_plug n1
-wait_until "a new leader of the cluster" 30 writes_and_reads kubemaster-2 n2 n3
-ok "the promoted signer goes on issuing" master kubemaster-3 n2
-ok "  to who writes through those that are left" writes_and_reads kubemaster-3 n2 n3
+wait_until "a new leader of the cluster" 30 writes_and_reads kubemaster-s2 n2 n3
+declare -A serials
+for host in kubemaster-1 kubemaster-2; do serials[$host]=$(serial_of $host); done
+for host in kubemaster-1 kubemaster-2; do
+    ok "$host renews by itself, from a member that get-peers had told it of" wait_until "its renewal" 150 renewed $host "${serials[$host]}"
+    ok "  and writes" etcd_of $host n2 put by $host
+    on $host 'journalctl -u etcd-client-cert -o cat --no-pager | grep -v -e systemd -e Deactivated -e Starting -e Finished | tail -n 3' | sed 's/^/        /'
+done
+ok "the promoted signer goes on issuing" master kubemaster-s3 n2
+ok "  to who writes through those that are left" writes_and_reads kubemaster-s3 n2 n3
 ok "  and tells the members" grep -q "$(address n3)" <<<"$(as_master n2 get-peers)"
 ok "the dead member is taken off the list" ctl n2 member remove "$(ctl n2 member list | sed -n 's/, started, n1,.*//p')"
 ok "a new host restores the CA from its backup" on n4 "etcd-signer-endpoint promote /root/etcd-ca.age --identity /root/identity --networks $NET.0/24"
-ok "  and issues" master kubemaster-4 n4
-ok "  what the cluster accepts" writes_and_reads kubemaster-4 n2 n3
+ok "  and issues" master kubemaster-s4 n4
+ok "  what the cluster accepts" writes_and_reads kubemaster-s4 n2 n3

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh PACKAGE.deb: the tests that need several hosts. Root. Everything runs in namespaces
+# run.sh SIGNER.deb CLIENT.deb: the tests that need several hosts. Root. Everything runs in namespaces
 # that end with this script, in a folder under target/.
 set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
@@ -38,9 +38,9 @@ trap 'echo "FAILED  | line $LINENO: $BASH_COMMAND" >&2' ERR
 # shellcheck source=tests/hosts/bed.sh
 . tests/hosts/bed.sh
 bed_tree
-bed_network n1:11 n2:12 n3:13 n4:14 k1:21
+bed_network n1:11 n2:12 n3:13 n4:14 kubemaster-1:21 kubemaster-2:22
 # shellcheck disable=SC2034 # cluster.sh reads it
-package=$(realpath "$1")
+package=$(realpath "$1") client_package=$(realpath "$2")
 # shellcheck source=tests/hosts/cluster.sh
 . tests/hosts/cluster.sh
 echo
