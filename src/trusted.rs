@@ -233,7 +233,10 @@ fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
     let mut links = 0_u8;
     let mut way = vec![root().map_err(Stop::System)?];
     let mut names: VecDeque<OsString> = names_of(given);
-    judge.opened(&way)?;
+    for (at, directory) in &way {
+        let stat = fstat(directory).map_err(Stop::System)?;
+        judge.directory(at, &stat).map_err(Stop::Judged)?;
+    }
     while let Some(name) = names.pop_front() {
         let (at, directory) = way.last().ok_or(Stop::System(Errno::NOENT))?;
         if name == ".." {
@@ -252,8 +255,9 @@ fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
         let stat = fstat(&entry).map_err(Stop::System)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                way.push((at.join(name), entry));
-                judge.opened(&way)?;
+                let at = at.join(name);
+                judge.directory(&at, &stat).map_err(Stop::Judged)?;
+                way.push((at, entry));
             }
             FileType::Symlink => {
                 judge.link(&at.join(name), &stat).map_err(Stop::Judged)?;
@@ -296,15 +300,6 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// The directory that was opened last.
-    fn opened(&self, way: &[(PathBuf, OwnedFd)]) -> Result<(), Stop> {
-        let Some((at, directory)) = way.last() else {
-            return Ok(());
-        };
-        let stat = fstat(directory).map_err(Stop::System)?;
-        self.directory(at, &stat).map_err(Stop::Judged)
-    }
-
     /// A link cannot be changed, but its owner can replace it, in a sticky directory too.
     fn link(&self, at: &Path, stat: &Stat) -> Result<(), FileError> {
         let at = at.as_os_str().as_bytes().escape_ascii().to_string();

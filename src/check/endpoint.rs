@@ -54,7 +54,9 @@ pub(super) fn check(options: &Options, places: &Places, signs: bool, report: &mu
         report,
     );
     if !closed {
-        password(report);
+        let keys = places.drop_ins.join("00-etcd-signer-keys.conf");
+        let open = places.drop_ins.join("00-etcd-signer.conf");
+        password(keys.exists() && !open.exists(), report);
     }
     if signs {
         answers(options, places, report);
@@ -167,7 +169,7 @@ fn effective(places: &Places, address: &str) -> Result<BTreeMap<String, String>,
 }
 
 /// Login by placement needs an empty password, login by key a locked one.
-fn password(report: &mut Report) {
+fn password(by_key: bool, report: &mut Report) {
     const SUBJECT: &str = "password";
     let Ok(shadow) = fs::read_to_string("/etc/shadow") else {
         return;
@@ -178,6 +180,10 @@ fn password(report: &mut Report) {
         .and_then(|rest| rest.split(':').next());
     match field {
         None => {}
+        Some("") if by_key => report.warn(
+            SUBJECT,
+            "empty, though login is by key: local users can `su signer`: passwd --lock signer",
+        ),
         Some("") => report.ok(SUBJECT, "empty: the network is the credential"),
         Some(field) if field.starts_with(['!', '*']) => {
             report.ok(SUBJECT, "locked: login by key alone");
