@@ -14,8 +14,15 @@ else
 CARGO := cargo
 endif
 
+# Relocations in their short form, which a position-independent program applies sooner as it
+# starts. The C library that is linked in must know it: glibc 2.36 and later do.
+GLIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
+ifeq ($(shell printf '2.36\n%s\n' '$(GLIBC)' | sort -V | head -n 1),2.36)
+RELR := -C link-arg=-Wl,-z,pack-relative-relocs
+endif
+
 # Without an explicit target, the flag would reach procedural macros, which cannot be static.
-STATIC := RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" $(CARGO) build --release --locked --target $(HOST)
+STATIC := RUSTFLAGS="-C target-feature=+crt-static $(RELR) $(REMAP)" $(CARGO) build --release --locked --target $(HOST)
 
 INSTALL := tests/tools/install.sh
 TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount age python3

@@ -358,33 +358,36 @@ fn confinement() -> f64 {
 
 fn throughput(bed: &Bed) {
     let rows = bed.rows();
-    let row = &rows[1];
-    let many = |count: usize| {
-        for _ in 0..count {
-            assert!(row.process().status().unwrap().success());
-        }
-    };
-    let timed = |work: &dyn Fn()| {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
-    };
-    // One at a time before and after, so that a drift cancels out.
-    let before = timed(&|| many(250));
-    let two = timed(&|| {
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| many(500));
+    println!("\nThroughput, 1,000 processes each:");
+    for row in [&rows[1], &rows[0]] {
+        let many = |count: usize| {
+            for _ in 0..count {
+                assert!(row.process().status().unwrap().success());
             }
+        };
+        let timed = |work: &dyn Fn()| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        };
+        // One at a time before and after, so that a drift cancels out.
+        let before = timed(&|| many(250));
+        let two = timed(&|| {
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| many(500));
+                }
+            });
         });
-    });
-    let after = timed(&|| many(250));
-    let single = 500.0 / (before + after);
-    let double = 1000.0 / two;
-    println!(
-        "\nThroughput: {single:.0} a second one at a time, {double:.0} two at a time: {:.2} times",
-        double / single
-    );
+        let after = timed(&|| many(250));
+        let single = 500.0 / (before + after);
+        let double = 1000.0 / two;
+        println!(
+            "{}: {single:.0} a second one at a time, {double:.0} two at a time: {:.2} times",
+            row.name,
+            double / single
+        );
+    }
 }
 
 fn over_ssh(bed: &Bed) {
