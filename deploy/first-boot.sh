@@ -50,8 +50,9 @@ MAX_SKEW=5                      # seconds
 
 logging=no
 say() {
-    printf '%s\n' "$*"
-    if [ $logging = yes ]; then printf '%s %s\n' "$(date -u +%FT%TZ)" "$*" >>$LOG; fi
+    # A terminal that is gone must not keep anything from being taken back.
+    printf '%s\n' "$*" 2>/dev/null || :
+    if [ $logging = yes ]; then printf '%s %s\n' "$(date -u +%FT%TZ)" "$*" >>$LOG || :; fi
 }
 fail() {
     say "first-boot.sh: $*" >&2
@@ -96,16 +97,15 @@ will_undo() {
 undo_all() {
     local action first second failed=no
     while read -r action first second; do
-        # To be taken off the list, this host needs its certificate.
-        case $failed:$action in yes:file | yes:folder | yes:data) continue ;; esac
+        # To be taken off the list, this host needs its certificate; and if it votes already, the
+        # others may need it to run.
+        case $failed:$action in yes:file | yes:folder | yes:data | yes:stop) continue ;; esac
         case $action in
-            file) rm -f "$first" ;;
+            file | data) discard "$first" ;;
             folder) rmdir --ignore-fail-on-non-empty "$first" 2>/dev/null || : ;;
-            data) rm -rf "${first:?}" ;;
-            restore) [ ! -e "$second" ] || mv -f "$second" "$first" ;;
             reload-units) systemctl daemon-reload || failed=yes ;;
             stop) systemctl disable -q --now "$first" || failed=yes ;;
-            start) systemctl start "$first" || failed=yes ;;
+            start) systemctl enable -q --now "$first" || failed=yes ;;
             close) etcd-signer-endpoint close || failed=yes ;;
             unlock) etcd-signer-lock unlock || failed=yes ;;
             member) withdraw "$first" "$second" || failed=yes ;;
@@ -120,6 +120,21 @@ undo_all() {
     rmdir --ignore-fail-on-non-empty $STATE
 }
 
+# Removes what this run has made. What an earlier run has left may have been used since, or be
+# somebody else's by now: a CA key and a member's data are moved aside then, never removed.
+discard() {
+    [ -e "$1" ] || return 0
+    case $recovering:$1 in
+        yes:"$PKI"/ca.key | yes:"$PKI"/ca.crt | yes:"$DATA")
+            install -d -m 700 $STATE/aside
+            mv "$1" "$STATE/aside/$(basename "$1").$(date -u +%Y%m%dT%H%M%SZ)"
+            say "moved aside, to $STATE/aside: $1"
+            ;;
+        *) rm -rf "${1:?}" ;;
+    esac
+}
+recovering=no
+
 # withdraw ENDPOINTS PEER-URL: takes the member with that peer URL off the cluster's list, if
 # it is on it. The certificate for it is still there: it is removed later.
 withdraw() {
@@ -133,6 +148,8 @@ withdraw() {
                 return 0
             fi
         fi
+        # Should this host vote by now, the others may need it to agree.
+        systemctl start --no-block etcd.service 2>/dev/null || :
         sleep $((try * 2))
     done
     say "first-boot.sh: the cluster ($1) still lists $2. On a member, as root:" \
@@ -142,6 +159,7 @@ withdraw() {
 
 finished() {
     local code=$?
+    set +e
     trap '' INT TERM HUP
     trap - EXIT
     [ -z "${work:-}" ] || rm -rf "$work"
@@ -236,8 +254,8 @@ check_arguments() {
     fi
     if [ -z "$own_address" ]; then
         # The one that this host would use towards the leader, or towards everybody.
-        own_address=$(ip -o route get "${leader:-192.0.2.1}" 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p')
-        [ -n "$own_address" ] || own_address=$(hostname -I | cut -d' ' -f1)
+        own_address=$(ip -o route get "${leader:-192.0.2.1}" 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p') || :
+        [ -n "$own_address" ] || own_address=$(hostname -I | cut -d' ' -f1) || :
     fi
     is_address "$own_address" || fail "address '$own_address': an IP address is needed (--address)"
     case $own_address in
@@ -247,25 +265,31 @@ check_arguments() {
         fail "address $own_address: this host does not have it (ip address)"
     [ "$own_address" != "$leader" ] || fail "--signer-ip $leader: that is this host"
     if [ "$command" = init ] && [ -z "$networks" ]; then
-        networks=$(ip -o route show scope link proto kernel src "$own_address" | head -n 1 | cut -d' ' -f1)
+        networks=$(ip -o route show scope link proto kernel src "$own_address" | sed -n '1s/ .*//p') || :
         [ -n "$networks" ] || fail "which networks may ask this signer cannot be told: --networks"
     fi
 }
 
-check_host() {
-    local tool port
-    for tool in etcd etcdctl openssl systemctl ssh sshd ss flock; do
+check_tools() {
+    local tool
+    for tool in etcd etcdctl openssl systemctl ssh sshd ss ip flock; do
         command -v $tool >/dev/null ||
-            fail "$tool is missing: apt-get install etcd-server etcd-client openssl openssh-server"
+            fail "$tool is missing: apt-get install etcd-server etcd-client openssl openssh-server iproute2"
     done
     for tool in etcd-signer etcd-signer-endpoint etcd-signer-lock chattr; do
         command -v $tool >/dev/null || fail "$tool is missing: install the package etcd-signer"
     done
-    if [ -e $DONE ]; then
-        fail "this host has been set up already ($(cat $DONE)): nothing is done twice"
-    fi
+}
+check_not_done() {
+    [ -e $DONE ] || return 0
+    # Killed with the last line of its work undone: there is nothing to take back.
+    [ "$dry_run" = yes ] || rm -f $UNDO
+    fail "this host has been set up already ($(cat $DONE)): nothing is done twice"
+}
+check_host() {
+    local port
     local found
-    for found in $PKI/ca.key $PKI/ca.crt $PKI/member.key; do
+    for found in $PKI/ca.key $PKI/ca.crt $PKI/member.key $PKI/member.crt $ENVIRONMENT $CLIENT_ENVIRONMENT $UNIT; do
         if [ -e "$found" ]; then
             fail "$found exists: this host is a signer or a member already. If that is over, move" \
                 "$PKI away first: it may hold the only key to a cluster"
@@ -298,6 +322,8 @@ check_host() {
         done
     fi
     sshd -t || fail "sshd's own settings have an error (sshd -t): nothing is added to them"
+    # Everything that opening the endpoint will need.
+    [ "$command" = join ] || etcd-signer-endpoint test --networks "$networks" || fail "the endpoint could not be opened: see above"
     local free
     free=$(df --output=avail -m /var/lib | tail -n 1)
     [ "$free" -ge 100 ] || fail "/var/lib has $free MiB left: etcd needs more"
@@ -439,6 +465,7 @@ start_etcd() {
 # The script is not to be run twice, by whatever copy of it.
 finish() {
     date -u +"$command on %FT%TZ, as $name" >$DONE
+    sync $DONE $STATE
     rm -f $UNDO
     rm -rf $PENDING
     rm -f $INSTALLED
@@ -474,7 +501,7 @@ endpoint_answers() {
     esac || { echo "signer@$own_address $1: '$asked'"; return 1; }
 }
 own_network() { # whether the address is in the networks that are let in
-    [ "$(sshd -T -C "user=signer,host=x,addr=$own_address" | sed -n 's/^permitemptypasswords //p')" = yes ]
+    [ "$(sshd -T -C "user=signer,host=x,addr=$own_address,laddr=127.0.0.1,lport=22" | sed -n 's/^permitemptypasswords //p')" = yes ]
 }
 
 init() {
@@ -524,7 +551,7 @@ fingerprint_of() { openssl x509 -in "$1" -noout -fingerprint -sha256 | sed 's/.*
 
 to_leader() { # USER COMMAND...
     ssh -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new \
-        -o ServerAliveInterval=5 -o ServerAliveCountMax=2 -o LogLevel=ERROR "$@"
+        -o ServerAliveInterval=5 -o ServerAliveCountMax=2 -o LogLevel=ERROR -o ControlPath=none "$@" 9>&-
 }
 
 fetch_ca() {
@@ -543,7 +570,7 @@ fetch_ca() {
 leaders_clock() {
     if [ -n "$certificate" ]; then
         printf 'GET /version HTTP/1.0\r\n\r\n' |
-            openssl s_client -quiet -connect "$(in_url "$leader"):2379" -cert "$crt" -key "$key" 2>/dev/null |
+            timeout 10 openssl s_client -quiet -connect "$(in_url "$leader"):2379" -cert "$crt" -key "$key" 2>/dev/null |
             sed -n 's/^[Dd]ate: \(.*\)\r$/\1/p' | date -u -f - +%s
     else
         to_leader "$admin" date +%s </dev/null
@@ -553,6 +580,9 @@ check_clock() {
     local before theirs after skew
     before=$(date +%s)
     theirs=$(leaders_clock 2>"$work/error") || theirs=""
+    if [ -n "$certificate" ] && ! [[ $theirs =~ ^[0-9]+$ ]]; then
+        fail "the leader's clock cannot be read: etcd does not answer at $leader, port 2379"
+    fi
     [[ $theirs =~ ^[0-9]+$ ]] ||
         fail "the leader's clock cannot be read (${admin:-$leader}): $(tail -n 1 "$work/error")." \
             "Without access as root there: --csr-out, then --certificate (see --help)"
@@ -604,7 +634,9 @@ add_learner() {
 }
 # Known by its ID: etcd promotes a learner once it has caught up, and says no until then.
 own_id() { client "$endpoints" member list | awk -F', ' -v url="https://$(in_url "$own_address"):2380" '$4 == url { print $1 }'; }
-promote() { client "$endpoints" member promote "$(own_id)"; }
+votes() { client "$endpoints" member list | awk -F', ' -v name="$name" '$3 == name && $6 == "false" { found = 1 } END { exit !found }'; }
+# An answer that was lost on the way is no reason to ask for ever.
+promote() { votes || client "$endpoints" member promote "$(own_id)"; }
 started() { client "$endpoints" member list | grep "started, $name,"; }
 
 join() {
@@ -628,7 +660,8 @@ join() {
             install -m 644 "$work/member.csr" "$csr_out"
             say "The request is in $csr_out. Have it signed on the leader, as root:"
             say "    etcd-signer member sign $(member_hosts) < member.csr > member.crt"
-            say "and go on here: first-boot.sh join --signer-ip=$leader --certificate member.crt"
+            say "and go on here: first-boot.sh join --signer-ip=$leader --name=$name --address=$own_address" \
+                "${fingerprint:+--ca-fingerprint=$fingerprint }--certificate=member.crt"
             return
         fi
         if [ "$dry_run" = yes ]; then
@@ -665,6 +698,7 @@ join() {
     step "waiting until it is known as started" wait_for 60 "the member has started" started
     step "promoting it, once it has caught up" wait_for 300 "the learner has been promoted" promote
     step "waiting until it is healthy" wait_for 60 "etcd is healthy" healthy
+    [ "$dry_run" = no ] || return 0
     finish
     say ""
     say "This host is a member of the cluster: $(client "$endpoints" member list | wc -l) members."
@@ -684,15 +718,21 @@ fi
 trap finished EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+trap '' PIPE
+check_tools
+check_not_done
+check_arguments
 if [ -e $UNDO ]; then
     [ "$dry_run" = no ] || fail "an earlier run was cut off: run without --dry-run, which takes back what it did"
     logging=yes
     say "an earlier run was cut off: taking back what it did"
+    recovering=yes
     undo_all || { trap - EXIT && exit 1; }
+    recovering=no
 fi
-check_arguments
 check_host
-work=$(mktemp -d)
+# In memory: a key in it does not outlive the host's next start.
+work=$(mktemp -d -p /run)
 chmod 700 "$work"
 begin
 $command

@@ -29,7 +29,7 @@ const GUARDS: &[(&str, &str, &str)] = &[
 
 pub(super) fn check(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &mut Report) {
     certificate(places, ca, now, report);
-    etcd(report);
+    etcd(places.pki.join("member.crt").exists(), report);
 }
 
 fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &mut Report) {
@@ -94,15 +94,31 @@ fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &m
 }
 
 /// What the running etcd was started with: its environment, and its arguments over that.
-fn etcd(report: &mut Report) {
+fn etcd(is_member: bool, report: &mut Report) {
     const SUBJECT: &str = "etcd";
     let Some(settings) = running() else {
-        report.warn(
-            SUBJECT,
-            "none runs here that can be looked at (systemctl status etcd)",
-        );
+        let text = "none runs here that can be looked at (systemctl status etcd)";
+        if is_member && rustix::process::geteuid().is_root() {
+            report.fail(SUBJECT, text);
+        } else {
+            report.warn(SUBJECT, text);
+        }
         return;
     };
+    // etcd's own default is http, on this host alone.
+    for urls in ["ETCD_LISTEN_CLIENT_URLS", "ETCD_LISTEN_PEER_URLS"] {
+        let all_tls = settings.get(urls).is_some_and(|urls| {
+            urls.split(',')
+                .all(|url| url.trim().starts_with("https://"))
+        });
+        if !all_tls {
+            report.fail(
+                SUBJECT,
+                format!("it runs without https in all of {urls}: set it (/etc/etcd/etcd.env)"),
+            );
+            return;
+        }
+    }
     let missing = GUARDS
         .iter()
         .find(|(name, wanted, _)| settings.get(*name).map(String::as_str) != Some(*wanted));

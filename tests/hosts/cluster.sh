@@ -128,7 +128,8 @@ ok "sshd's effective settings for others are what they were" same "$before" "$(f
 section "What init refuses"
 on n1 'cp /root/setup/first-boot.sh /root/kept.sh; mkdir -p /etc/etcd'
 changes_nothing n1 "an argument that it does not know" "not known" first_boot n1 init --force
-changes_nothing n1 "a network that is none" "--networks needs" on n1 "etcd-signer-endpoint open --networks 10.0.0"
+changes_nothing n1 "a network that is none" "--networks needs" first_boot n1 init --networks 10.0.0
+changes_nothing n1 "a network with bits behind its mask" "sshd does not take it" first_boot n1 init --networks 10.77.0.5/24
 changes_nothing n1 "an address that the host does not have" "does not have it" first_boot n1 init --address 10.77.0.99
 changes_nothing n1 "a master's name" "no member's name" first_boot n1 init --name kubemaster-1
 changes_nothing n1 "another user than root" "needs root" on n1 "cp /root/kept.sh /tmp/first-boot.sh; chmod 755 /tmp/first-boot.sh; runuser -u nobody -- /tmp/first-boot.sh init"
@@ -156,6 +157,12 @@ ok "sshd's effective settings for others are what they were" same "$others" "$(f
 ok "the program and the drop-in are immutable" on n1 '! touch /usr/bin/etcd-signer && ! rm /etc/ssh/sshd_config.d/00-etcd-signer.conf'
 changes_nothing n1 "init again, from a saved copy" "set up already" saved_copy n1 init
 changes_nothing n1 "join, from a saved copy" "set up already" saved_copy n1 join --signer-ip=10.77.0.12
+on n1 'echo "file /etc/etcd/pki/ca.key" >/var/lib/etcd-signer/first-boot.undo'
+refused "a finished run takes nothing back, whatever an earlier one has noted" "set up already" saved_copy n1 init
+ok "  the CA key is there" on n1 'test -s /etc/etcd/pki/ca.key'
+on n4 'mkdir -p /etc/etcd/pki /var/lib/etcd-signer; echo precious >/etc/etcd/pki/ca.key; echo "file /etc/etcd/pki/ca.key" >/var/lib/etcd-signer/first-boot.undo'
+refused "an unfinished run of long ago" "moved aside" first_boot n4 join --signer-ip=10.77.0.99
+ok "  took back nothing that may be somebody's" on n4 'grep -q precious /var/lib/etcd-signer/aside/ca.key.*'
 changes_nothing n1 "an upgrade while locked" "unlock" on n1 "dpkg -i /root/$(basename "$package")"
 ok "  the installed package works on" as_master n1 get-certificate
 ok "a master gets its certificate" master kubemaster-s1 n1
@@ -267,6 +274,9 @@ ok "n3 writes its request" first_boot n3 join --signer-ip="$(address n1)" --csr-
 refused "  and does not go on without a certificate" "no such file" first_boot n3 join --signer-ip="$(address n1)" --certificate=/root/n3.crt
 on n3 'cat /root/n3.csr' | on n1 "etcd-signer member sign --host $(address n3) --host n3 --host 127.0.0.1 --host localhost" >"$BED/work/n3.crt"
 put "$BED/work/n3.crt" n3:/root
+before=$(footprint n3)
+ok "  --dry-run tells the rest" on n3 "/root/setup/first-boot.sh join --signer-ip=$(address n1) --certificate=/root/n3.crt --dry-run | grep -q 'would: promoting it'"
+ok "  and nothing has changed on n3" same "$before" "$(footprint n3)"
 from=$(($(wc -l <"$BED/work/writes") + 1))
 ok "n3 joins with the certificate that was signed for it" first_boot n3 join --signer-ip="$(address n1)" --certificate=/root/n3.crt --ca-fingerprint="$fingerprint"
 echo "        the longest time between two writes: $(longest_gap "$from")"
