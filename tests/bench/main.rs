@@ -50,7 +50,7 @@ fn main() {
     }
     let bed = Bed::new();
     let rows = bed.rows();
-    println!("Whole processes, {ROUNDS} runs each, in turn. Medians; times in ms.\n");
+    println!("Whole processes, {ROUNDS} runs each, shuffled. Medians; times in ms.\n");
     let measured = measure(&rows);
     print_table(&bed, &rows, &measured);
     let crypto = raw_crypto();
@@ -238,8 +238,17 @@ impl Row {
 
 fn measure(rows: &[Row]) -> Vec<Measured> {
     let mut measured: Vec<Measured> = rows.iter().map(|_| Measured::default()).collect();
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    let mut state = 1_u32;
     for round in 0..=ROUNDS {
-        for (row, measured) in rows.iter().zip(&mut measured) {
+        // In another order each time, or the row that follows the largest program would always
+        // be the one that finds the caches cold.
+        for last in (1..order.len()).rev() {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            order.swap(last, (state >> 16) as usize % (last + 1));
+        }
+        for &index in &order {
+            let (row, measured) = (&rows[index], &mut measured[index]);
             let mut process = row.process();
             let before = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
             let start = Instant::now();
