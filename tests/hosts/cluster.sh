@@ -364,3 +364,38 @@ ok "the dead member is taken off the list" ctl n2 member remove "$(ctl n2 member
 ok "a new host restores the CA from its backup" on n4 "etcd-signer-endpoint promote /root/etcd-ca.age --identity /root/identity --networks $NET.0/24"
 ok "  and issues" master kubemaster-s4 n4
 ok "  what the cluster accepts" writes_and_reads kubemaster-s4 n2 n3
+
+section "Another CA, with both trusted for a while"
+# The runbook's steps, on the two members that are left.
+on n2 'etcd-signer ca init --directory /root/new-ca --common-name etcd-ca-2
+    printf "ca_certificate = \"/root/new-ca/ca.crt\"\nca_key = \"/root/new-ca/ca.key\"\n" >/root/new-ca.toml'
+on n2 'cat /root/new-ca/ca.crt' >"$BED/work/new.crt"
+restarted() { # HOST: etcd has started again, and the cluster is whole before the next
+    on "$1" 'systemctl restart etcd'
+    wait_until "the cluster after a restart on $1" 60 on "$1" 'set -a; . /etc/etcd/etcdctl.env; ETCDCTL_CACERT=/etc/etcd/pki/trusted.crt; ETCDCTL_ENDPOINTS=https://127.0.0.1:2379 etcdctl endpoint health --cluster'
+}
+for host in n2 n3; do
+    put "$BED/work/new.crt" $host:/root
+    on $host 'cat /etc/etcd/pki/ca.crt /root/new.crt >/etc/etcd/pki/trusted.crt
+        sed -i "s|^\(ETCD.*TRUSTED_CA_FILE\)=.*|\1=/etc/etcd/pki/trusted.crt|" /etc/etcd/etcd.env'
+    ok "$host trusts both" restarted $host
+done
+for host in n2 n3; do
+    on $host 'openssl req -new -key /etc/etcd/pki/member.key -subj /CN=etcd-member' |
+        on n2 "etcd-signer member sign --config /root/new-ca.toml --host $(address $host) --host $host --host 127.0.0.1 --host localhost" >"$BED/work/member.crt.new"
+    put "$BED/work/member.crt.new" $host:/etc/etcd/pki
+    ok "$host has a certificate of the new CA" on $host 'cd /etc/etcd/pki && chmod 444 member.crt.new && mv -f member.crt.new member.crt && openssl verify -CAfile /root/new.crt member.crt'
+done
+ok "n2 signs with the new CA" on n2 'cd /etc/etcd/pki && mv -f /root/new-ca/ca.crt ca.crt && mv -f /root/new-ca/ca.key ca.key && chown signer: ca.key && [ "$(etcd-signer check --json | jq -r ".findings[] | select(.verdict == \"fail\")")" = "" ]'
+ok "n3 has its certificate" on n3 'cp --remove-destination /root/new.crt /etc/etcd/pki/ca.crt'
+ok "a master gets a certificate of the new CA" master kubemaster-s5 n2
+ok "  that is the new CA's" openssl verify -CAfile "$BED/work/new.crt" "$BED/work/kubemaster-s5/client.crt"
+ok "  and writes" writes_and_reads kubemaster-s5 n2 n3
+cp "$BED/work/new.crt" "$BED/work/kubemaster-s4/ca.crt" # what its --etcd-cafile has by then
+ok "  as does who has one of the old CA" writes_and_reads kubemaster-s4 n2 n3
+for host in n2 n3; do
+    on $host 'sed -i "s|^\(ETCD.*TRUSTED_CA_FILE\)=.*|\1=/etc/etcd/pki/ca.crt|" /etc/etcd/etcd.env'
+    ok "$host trusts the new one alone" restarted $host
+done
+ok "the new certificate goes on" writes_and_reads kubemaster-s5 n2 n3
+refused "the old CA's does not" "" writes_and_reads kubemaster-s4 n2
