@@ -23,6 +23,7 @@ fn main() -> io::Result<()> {
         "etcd-signer.toml.5",
         "etcd-signer-lock.8",
         "etcd-signer-endpoint.8",
+        "etcd-client-cert.toml.5",
     ] {
         fs::write(directory.join(page), text(page)?)?;
     }

@@ -604,6 +604,7 @@ client_contents() {
         '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-client-cert.service' \
         '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-client-cert.timer' \
         '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-client-cert.8.gz' \
+        '-rw-r--r-- 0/0 ./usr/share/man/man5/etcd-client-cert.toml.5.gz' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-client-cert/THIRD-PARTY.gz' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-client-cert/MASTERS.md'; do
         grep -qxF -- "$line" /mnt/out || { said="missing: $line"; return 1; }

@@ -9,8 +9,10 @@ fn source(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
+/// As the package has it.
 fn page(name: &str) -> String {
-    source(&format!("packaging/man/{name}"))
+    crate::pages::pages()
+        .read(name)
         .replace("\\-", "-")
         .replace("\\(dq", "\"")
 }
