@@ -228,7 +228,6 @@ in_url() { if is_ipv4 "$1"; then echo "$1"; else echo "[$1]"; fi; }
 
 # Everything that can be known before the first change.
 check_arguments() {
-    [ "$(id -u)" = 0 ] || fail "this needs root"
     name=${name:-$(hostname -s)}
     [[ $name =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] ||
         fail "name '$name': a member's name is one DNS label: small letters, digits, hyphens (--name)"
@@ -287,8 +286,7 @@ check_not_done() {
     fail "this host has been set up already ($(cat $DONE)): nothing is done twice"
 }
 check_host() {
-    local port
-    local found
+    local port found
     for found in $PKI/ca.key $PKI/ca.crt $PKI/member.key $PKI/member.crt $ENVIRONMENT $CLIENT_ENVIRONMENT $UNIT; do
         if [ -e "$found" ]; then
             fail "$found exists: this host is a signer or a member already. If that is over, move" \

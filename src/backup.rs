@@ -52,7 +52,7 @@ pub enum BackupError {
     /// The CA's files, or what is in the backup.
     #[error(transparent)]
     Ca(#[from] CaError),
-    /// The process could not be keep_to_itselfed.
+    /// The process could not give up what it must.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// A file could not be put in its place, or one is there.

@@ -29,6 +29,7 @@ pub mod target;
 pub mod text;
 
 use crate::output;
+use crate::program;
 use cli::{Invocation, Source};
 use config::Config;
 use error::{Error, Exit};
@@ -42,7 +43,7 @@ const PROGRAM: &str = "etcd-client-cert";
 /// Does what the arguments ask for.
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    catch_defects();
+    program::catch_defects(PROGRAM);
     let code = match cli::parse(arguments) {
         Ok(Invocation::Renew {
             source,
@@ -60,7 +61,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             Ok(config) => status::status(&config, json, now()),
             Err(error) => fail(&error).code(),
         },
-        Err(error) => usage(&error).code(),
+        Err(error) => program::usage(PROGRAM, &error).code(),
     };
     ExitCode::from(code)
 }
@@ -85,32 +86,4 @@ fn fail(error: &Error) -> Exit {
 /// One line on standard error.
 fn say(line: &str) {
     output::error_line_of(PROGRAM, line);
-}
-
-fn usage(error: &clap::Error) -> Exit {
-    let text = error.render().to_string();
-    if error.use_stderr() {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let first = lines.next().unwrap_or_default();
-        let what = first
-            .strip_prefix("error: ")
-            .unwrap_or("no command was given");
-        say(&format!("usage: {what} (see {PROGRAM} --help)"));
-        return Exit::Usage;
-    }
-    match output::answer(text.as_bytes()) {
-        Ok(()) => Exit::Ok,
-        Err(_) => Exit::Io,
-    }
-}
-
-/// A panic is a defect: it is told in one line, whatever the environment asks for.
-fn catch_defects() {
-    std::panic::set_hook(Box::new(|info| {
-        let at = info.location().map_or_else(String::new, |location| {
-            format!(" at {}:{}", location.file(), location.line())
-        });
-        say(&format!("internal error: a defect{at}: report it"));
-        std::process::exit(Exit::Software.code().into());
-    }));
 }

@@ -40,6 +40,7 @@ pub mod peers;
 pub mod place;
 pub mod policy;
 pub mod profile;
+pub mod program;
 pub mod request;
 pub mod run;
 pub mod sandbox;

@@ -5,17 +5,17 @@
 //! from another host.
 
 use crate::audit::Record;
-use crate::ca::{CaCertificate, CaKey, CaKeyFile};
+use crate::ca::{CaCertificate, CaKey};
 use crate::config::{Config, Source};
 use crate::csr::Csr;
 use crate::error::{Error, Exit};
 use crate::host::Host;
+use crate::issue;
 use crate::policy::{MEMBER, MemberGrant};
 use crate::profile::{self, Validity};
-use crate::sandbox::{Needs, confine, harden};
-use crate::serve::{Environment, recorded};
+use crate::sandbox::harden;
+use crate::serve::{Environment, receive, recorded};
 use crate::verify::Certificate;
-use crate::{input, issue};
 use std::time::Duration;
 
 /// What the operator says of the member.
@@ -41,16 +41,7 @@ fn answer(clock: fn() -> i64, options: Options, record: &mut Record) -> Result<S
     harden()?;
     record.name = Some(MEMBER.to_owned());
     let config = Config::load(&options.settings)?;
-    let ca = CaCertificate::load(&config.ca_certificate, clock())?;
-    let key_file = CaKeyFile::open(&config.ca_key)?;
-
-    let layers = confine(Needs::OpenDescriptors, config.allow_without_seccomp)?;
-    record.confinement = Some(layers.as_str());
-    let received = input::read_to_end(
-        rustix::stdio::stdin(),
-        config.input_limit,
-        config.input_timeout,
-    )?;
+    let (ca, key_file, received) = receive(&config, clock, record)?;
     let csr = Csr::from_file(received)?;
     record.set_public_key(csr.public_key().spki());
     let grant = MemberGrant::decide(options.hosts, csr)?;

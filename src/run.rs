@@ -9,11 +9,15 @@ use crate::escape;
 use crate::member;
 use crate::output;
 use crate::place::PlaceError;
+use crate::program;
 use crate::serve::{Environment, serve};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use time::OffsetDateTime;
+
+/// The program's name, as its error lines begin.
+const PROGRAM: &str = "etcd-signer";
 
 /// Does what the arguments ask for. The environment is what these two values say, and no more.
 #[must_use]
@@ -22,7 +26,7 @@ pub fn run(
     original_command: Option<OsString>,
     connection: Option<OsString>,
 ) -> ExitCode {
-    catch_defects();
+    program::catch_defects(PROGRAM);
     let environment = Environment {
         original_command: original_command.as_deref().map(OsStrExt::as_bytes),
         connection: connection.as_deref().map(OsStrExt::as_bytes),
@@ -61,42 +65,9 @@ pub fn run(
                 escape::path(&options.directory)
             ),
         ),
-        Err(error) => usage(&error),
+        Err(error) => program::usage(PROGRAM, &error),
     };
     ExitCode::from(exit.code())
-}
-
-/// A panic is a defect: it is told in one line, whatever the environment asks for.
-fn catch_defects() {
-    std::panic::set_hook(Box::new(|info| {
-        let at = info.location().map_or_else(String::new, |location| {
-            format!(" at {}:{}", location.file(), location.line())
-        });
-        output::error_line(&format!("internal error: a defect{at}: report it"));
-        std::process::exit(Exit::Software.code().into());
-    }));
-}
-
-fn usage(error: &clap::Error) -> Exit {
-    let text = error.render().to_string();
-    if error.use_stderr() {
-        // The first paragraph: what is wrong, and with which arguments.
-        let paragraph: Vec<&str> = text
-            .lines()
-            .map(str::trim)
-            .take_while(|line| !line.is_empty())
-            .collect();
-        let paragraph = paragraph.join(" ");
-        let what = paragraph
-            .strip_prefix("error: ")
-            .unwrap_or("no command was given");
-        output::error_line(&format!("usage: {what} (see etcd-signer --help)"));
-        return Exit::Usage;
-    }
-    match output::answer(text.as_bytes()) {
-        Ok(()) => Exit::Ok,
-        Err(_) => Exit::Io,
-    }
 }
 
 fn told(outcome: Result<(), BackupError>, success: &str) -> Exit {

@@ -101,6 +101,25 @@ fn sign(
     record: &mut Record,
 ) -> Result<String, Error> {
     record.name = Some(name.as_str().to_owned());
+    let (ca, key_file, received) = receive(config, clock, record)?;
+    let grant = judge(name, &received, record)?;
+    // Only now, with nothing of the client's left to judge, is the key read.
+    let certificate = key_file.with_key(&ca, |key| {
+        certify(&grant, &ca, key, config.validity, clock(), record)
+    })?;
+    Ok(certificate.pem())
+}
+
+/// Opens the CA's files, gives up what is not needed any more, and only then takes what was sent.
+/// Of the key, nothing has been read.
+///
+/// # Errors
+/// [`Error::Ca`], [`Error::Sandbox`] or [`Error::Input`].
+pub fn receive(
+    config: &Config,
+    clock: fn() -> i64,
+    record: &mut Record,
+) -> Result<(CaCertificate, CaKeyFile, Vec<u8>), Error> {
     let ca = CaCertificate::load(&config.ca_certificate, clock())?;
     let key_file = CaKeyFile::open(&config.ca_key)?;
 
@@ -111,12 +130,7 @@ fn sign(
         config.input_limit,
         config.input_timeout,
     )?;
-    let grant = judge(name, &received, record)?;
-    // Only now, with nothing of the client's left to judge, is the key read.
-    let certificate = key_file.with_key(&ca, |key| {
-        certify(&grant, &ca, key, config.validity, clock(), record)
-    })?;
-    Ok(certificate.pem())
+    Ok((ca, key_file, received))
 }
 
 /// The first half of signing, as a function of values: may what was received be granted?

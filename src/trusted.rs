@@ -4,6 +4,7 @@
 //! link is followed by the same way, so that what was judged is what is read.
 
 use crate::account;
+use crate::escape;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -150,7 +151,7 @@ impl TrustedFile {
         path: &Path,
         protection: Protection,
     ) -> Result<Self, FileError> {
-        let shown = path.as_os_str().as_bytes().escape_ascii().to_string();
+        let shown = escape::path(path);
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => FileError::Missing {
                 what,
@@ -302,12 +303,12 @@ struct Judge<'a> {
 impl Judge<'_> {
     /// A link cannot be changed, but its owner can replace it, in a sticky directory too.
     fn link(&self, at: &Path, stat: &Stat) -> Result<(), FileError> {
-        let at = at.as_os_str().as_bytes().escape_ascii().to_string();
+        let at = escape::path(at);
         self.owner(&at, stat)
     }
 
     fn directory(&self, at: &Path, stat: &Stat) -> Result<(), FileError> {
-        let at = at.as_os_str().as_bytes().escape_ascii().to_string();
+        let at = escape::path(at);
         self.owner(&at, stat)?;
         let mode = Mode::from_raw_mode(stat.st_mode);
         if mode.intersects(Mode::WGRP.union(Mode::WOTH)) && !mode.contains(Mode::SVTX) {
