@@ -1,4 +1,6 @@
-//! The command line. The login-shell form is looked at first: nothing in it is ever parsed.
+//! The command line. The forms that sshd runs are looked at first, and need no parser: as a login
+//! shell nothing is parsed at all, and as a forced command the words are the ones of the
+//! configuration.
 
 use crate::backup::{BackupOptions, RestoreOptions};
 use crate::ca_init::{self, KeyAlgorithm};
@@ -155,6 +157,9 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, clap::Error> {
     if is_login_shell(&arguments) {
         return Ok(Invocation::Serve(Source::Default));
     }
+    if let Some(settings) = forced_command(&arguments) {
+        return Ok(Invocation::Serve(settings));
+    }
     Ok(match Cli::try_parse_from(arguments)?.command {
         Command::Serve { config } => Invocation::Serve(source(config)),
         Command::Member(MemberCommand::Sign(args)) => Invocation::MemberSign(member::Options {
@@ -209,10 +214,26 @@ fn is_login_shell(arguments: &[OsString]) -> bool {
     !own_name || arguments.get(1).is_some_and(|first| first == "-c")
 }
 
+/// `serve`, as a forced command spells it. Any other spelling is left to clap, which knows this
+/// one too: what is spared here is building all that it knows, for each request anew.
+fn forced_command(arguments: &[OsString]) -> Option<Source> {
+    match arguments {
+        [_, serve] if serve == "serve" => Some(Source::Default),
+        [_, serve, option, file]
+            if serve == "serve" && option == "--config" && Path::new(file).is_absolute() =>
+        {
+            Some(Source::File(file.into()))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Invocation, parse};
+    use super::{Cli, Command, Invocation, forced_command, parse, source as settings};
     use crate::config::Source;
+    use clap::Parser as _;
+    use std::ffi::OsString;
     use std::path::PathBuf;
 
     fn source(arguments: &[&str]) -> Option<Source> {
@@ -256,5 +277,34 @@ mod tests {
         );
         assert_eq!(source(&["etcd-signer"]), None);
         assert_eq!(source(&["etcd-signer", "serve", "sh"]), None);
+    }
+
+    #[test]
+    fn the_forced_command_means_what_it_means_to_clap() {
+        for (arguments, known) in [
+            (&["etcd-signer", "serve"][..], true),
+            (&["etcd-signer", "serve", "--config", "/x"], true),
+            (&["etcd-signer", "serve", "--config", "x"], false),
+            (&["etcd-signer", "serve", "--config=/x"], false),
+            (&["etcd-signer", "serve", "--config", ""], false),
+            (&["etcd-signer", "serve", "--config", "--help"], false),
+            (&["etcd-signer", "serve", "--config"], false),
+            (&["etcd-signer", "serve", "--help"], false),
+            (&["etcd-signer", "serve", "/x"], false),
+            (&["etcd-signer", "check", "--config", "/x"], false),
+            (&["etcd-signer"], false),
+        ] {
+            let arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
+            let own = forced_command(&arguments);
+            assert_eq!(own.is_some(), known, "{arguments:?}");
+            let Some(own) = own else { continue };
+            let Ok(Cli {
+                command: Command::Serve { config },
+            }) = Cli::try_parse_from(&arguments)
+            else {
+                panic!("clap takes {arguments:?} for something else");
+            };
+            assert_eq!(own, settings(config), "{arguments:?}");
+        }
     }
 }
