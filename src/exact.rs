@@ -92,8 +92,11 @@ fn descend(element: Element<'_>, depth: usize) -> Result<(), NotExact> {
     if depth >= MAX_DEPTH {
         return Err(NotExact::Depth);
     }
-    for inner in elements(element.contents)? {
+    let mut contents = element.contents;
+    while !contents.is_empty() {
+        let (inner, rest) = split_first(contents)?;
         descend(inner, depth.saturating_add(1))?;
+        contents = rest;
     }
     Ok(())
 }
