@@ -177,8 +177,11 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     // An answer, an error line; the log's socket takes sendto, without an address.
     rules.insert(libc::SYS_write, vec![rule(0, SeccompCmpOp::Le, 2)?]);
     rules.insert(libc::SYS_sendto, vec![rule(4, SeccompCmpOp::Eq, 0)?]);
-    // A look at a descriptor's flags, with which debug builds make sure that it is open.
-    rules.insert(libc::SYS_fcntl, vec![rule(1, SeccompCmpOp::Eq, 1)?]);
+    if cfg!(debug_assertions) {
+        // A look at a descriptor's flags (F_GETFD is 1), with which such a build makes sure that
+        // it is open.
+        rules.insert(libc::SYS_fcntl, vec![rule(1, SeccompCmpOp::Eq, 1)?]);
+    }
     // Memory that can be executed is never asked for (PROT_EXEC is 4).
     rules.insert(libc::SYS_mmap, vec![rule(2, SeccompCmpOp::MaskedEq(4), 0)?]);
     if let Needs::Tcp(_) = needs {
@@ -216,12 +219,9 @@ fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompile
         libc::SYS_write,
     ];
     rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
-    // The event queue's descriptor is doubled (F_GETFD is 1, F_DUPFD_CLOEXEC 1030).
-    let fcntl = vec![
-        rule(1, SeccompCmpOp::Eq, 1)?,
-        rule(1, SeccompCmpOp::Eq, 1030)?,
-    ];
-    rules.insert(libc::SYS_fcntl, fcntl);
+    // The event queue's descriptor is doubled (F_DUPFD_CLOEXEC is 1030).
+    let doubled = rule(1, SeccompCmpOp::Eq, 1030)?;
+    rules.entry(libc::SYS_fcntl).or_default().push(doubled);
     // Landlock's rules are about TCP; no other kind of socket must be had.
     let tcp = |family| -> Result<SeccompRule, seccompiler::BackendError> {
         const STREAM: u64 = 1;
