@@ -22,7 +22,8 @@ RELR := -C link-arg=-Wl,-z,pack-relative-relocs
 endif
 
 # Without an explicit target, the flag would reach procedural macros, which cannot be static.
-STATIC := RUSTFLAGS="-C target-feature=+crt-static $(RELR) $(REMAP)" $(CARGO) build --release --locked --target $(HOST)
+FLAGS  := -C target-feature=+crt-static $(RELR) $(REMAP)
+STATIC := RUSTFLAGS="$(FLAGS) -C link-arg=-Wl,-T,packaging/order.ld" $(CARGO) build --release --locked --target $(HOST)
 
 INSTALL := tests/tools/install.sh
 TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount age python3
@@ -104,6 +105,16 @@ instructions: ## how many instructions a request takes: the same number every ti
 	$(STATIC)
 	cargo build --locked --example confinement
 	@tests/bench/instructions.sh $(BINARY)
+
+.PHONY: order
+order: ## the linker script that puts together what a request runs, anew (valgrind; x86-64, rust-lld)
+	@$(INSTALL) cc openssl valgrind
+	RUSTFLAGS="$(FLAGS) -C link-arg=-Wl,-Map=$(CURDIR)/target/order/map,--no-demangle" CARGO_PROFILE_RELEASE_STRIP=false \
+		cargo build --release --locked --target $(HOST) --target-dir target/order --bin etcd-signer
+	cargo build --locked --example confinement
+	@packaging/order.sh target/order/$(HOST)/release/etcd-signer target/order/map >target/order/order.ld
+	@mv target/order/order.ld packaging/order.ld
+	@echo "packaging/order.ld: $$(wc -l <packaging/order.ld) lines"
 
 .PHONY: fuzz
 fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain

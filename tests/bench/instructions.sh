@@ -4,22 +4,13 @@
 # the request are new in each run of this script, and random numbers in each request: they move the
 # count by about 1 %.)
 set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/bench/callgrind.sh
 
 signer=$(realpath "$1")
-without=$(realpath target/debug/examples/confinement)
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-"$signer" ca init --directory pki >/dev/null
-# valgrind's own system calls would not pass the filter, so it runs on a kernel without one.
-printf 'ca_certificate = "%s/pki/ca.crt"\nca_key = "%s/pki/ca.key"\nallow_without_seccomp = true\n' \
-    "$dir" "$dir" >config.toml
-openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key \
-    -subj /CN=kubemaster-1 2>/dev/null | base64 >request
+make_bed "$signer"
 for _ in 1 2 3; do
-    SSH_ORIGINAL_COMMAND=kubemaster-1 "$without" without seccomp "$(command -v valgrind)" \
-        --tool=callgrind --callgrind-out-file=/dev/null "$signer" serve --config config.toml \
-        <request 2>log >certificate
-    openssl x509 -in certificate -noout || { cat log >&2; exit 1; }
-    sed -n 's/.*Collected : \([0-9]*\)/\1 instructions, without the seccomp filter/p' log
+    under_callgrind "$signer" kubemaster-1 /dev/null <"$bed/p256" >"$bed/certificate"
+    openssl x509 -in "$bed/certificate" -noout || { cat "$bed/log" >&2; exit 1; }
+    sed -n 's/.*Collected : \([0-9]*\)/\1 instructions, without the seccomp filter/p' "$bed/log"
 done
