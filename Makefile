@@ -14,16 +14,12 @@ else
 CARGO := cargo
 endif
 
-# Relocations in their short form, which a position-independent program applies sooner as it
-# starts. The C library that is linked in must know it: glibc 2.36 and later do.
-GLIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
-ifeq ($(shell printf '2.36\n%s\n' '$(GLIBC)' | sort -V | head -n 1),2.36)
-RELR := -C link-arg=-Wl,-z,pack-relative-relocs
-endif
+# What a request runs lies together in the executable. lld and GNU ld can do it; ORDER= does without.
+ORDER := -C link-arg=-Wl,-T,packaging/order.ld
 
-# Without an explicit target, the flag would reach procedural macros, which cannot be static.
-FLAGS  := -C target-feature=+crt-static $(RELR) $(REMAP)
-STATIC := RUSTFLAGS="$(FLAGS) -C link-arg=-Wl,-T,packaging/order.ld" $(CARGO) build --release --locked --target $(HOST)
+# Without an explicit target, the flags would reach procedural macros, which cannot be static.
+FLAGS  := -C target-feature=+crt-static $(REMAP)
+STATIC := RUSTFLAGS="$(FLAGS) $(ORDER)" $(CARGO) build --release --locked --target $(HOST)
 
 INSTALL := tests/tools/install.sh
 TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount age python3
