@@ -17,8 +17,9 @@ endif
 # What a request runs lies together in the executable. lld and GNU ld can do it; ORDER= does without.
 ORDER := -C link-arg=-Wl,-T,packaging/order.ld
 
-# Without an explicit target, the flags would reach procedural macros, which cannot be static.
-FLAGS  := -C target-feature=+crt-static $(REMAP)
+# Without an explicit target, the flags would reach procedural macros, which cannot be static. The
+# names of functions are what ORDER goes by: the compiler's default for them is about to change.
+FLAGS  := -C target-feature=+crt-static -C symbol-mangling-version=v0 $(REMAP)
 STATIC := RUSTFLAGS="$(FLAGS) $(ORDER)" $(CARGO) build --release --locked --target $(HOST)
 
 INSTALL := tests/tools/install.sh

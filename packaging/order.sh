@@ -31,12 +31,10 @@ mapfile -t sections < <(awk '
     }' "$bed/functions" "$map" |
     sed -E '
         s/^.*\.rcgu\.o\)?:\(([^)]*)\)$/*(\1)/
-        s/^.*:\((\.text[^)]*_(ZN|R)[^)]*)\)$/*(\1)/
+        s/^.*:\((\.text[^)]*_R[^)]*)\)$/*(\1)/
         s/^.*[/(]([^/(]+\.o)\)?:\(([^)]*)\)$/*\1(\2)/
-        s/17h[0-9a-f]{16}E/17h*E/
         /_R/ { s/Cs[0-9A-Za-z]+_/Cs*_/g; s/B[0-9A-Za-z]*_/B*_/g }
         s/\.[0-9]+\)$/*)/
-        s/\$/?/g
         s/^\*[0-9a-f]{16}-/*/
         s/^\*([a-z0-9]+)-(avx|evex|sse)[^(]*\(.*/*\1-*.o(.text*)/' | LC_ALL=C sort -u)
 [ "${#sections[@]}" -gt 100 ] || { echo "order.sh: the map names no sections: was it lld's?" >&2; exit 1; }
