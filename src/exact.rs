@@ -180,7 +180,7 @@ pub fn positive(contents: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotExact, positive, single};
+    use super::{NotExact, elements, positive, single};
 
     #[test]
     fn takes_exact_der() {
@@ -192,6 +192,8 @@ mod tests {
         );
         let der = [0x30, 0x05, 0x02, 0x01, 0x00, 0xa0, 0x00];
         assert_eq!(single(&der).unwrap().contents, &der[2..]);
+        let inside: Vec<_> = elements(&der[2..]).unwrap().iter().map(|e| e.tag).collect();
+        assert_eq!(inside, [0x02, 0xa0]);
     }
 
     #[test]
