@@ -30,6 +30,7 @@ pub mod text;
 
 use crate::output;
 use crate::program;
+use crate::relro;
 use cli::{Invocation, Source};
 use config::Config;
 use error::{Error, Exit};
@@ -44,6 +45,8 @@ const PROGRAM: &str = "etcd-client-cert";
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     program::catch_defects(PROGRAM);
+    // One defence among others: a kernel that refused it would be no reason to let a certificate expire.
+    let _ = relro::protect();
     let code = match cli::parse(arguments) {
         Ok(Invocation::Renew {
             source,

@@ -41,6 +41,7 @@ pub mod place;
 pub mod policy;
 pub mod profile;
 pub mod program;
+pub mod relro;
 pub mod request;
 pub mod run;
 pub mod sandbox;

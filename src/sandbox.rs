@@ -4,6 +4,7 @@
 //! input is read. After it, the process can read and write what it holds, ask for memory,
 //! random numbers and the time, and end. Each layer holds without the other.
 
+use crate::relro;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, Compatible as _, NetPort, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus, Scope,
@@ -73,7 +74,7 @@ pub fn harden() -> Result<(), SandboxError> {
 }
 
 /// Gives up, once and for all: gaining privileges by execution, being traced or read by
-/// others of the same user, and leaving a core dump.
+/// others of the same user, leaving a core dump, and writing what only its start writes.
 ///
 /// # Errors
 /// [`SandboxError::Refused`].
@@ -86,7 +87,8 @@ pub fn keep_to_itself() -> Result<(), SandboxError> {
         current: Some(0),
         maximum: Some(0),
     };
-    setrlimit(Resource::Core, none).map_err(refused("a core limit of 0"))
+    setrlimit(Resource::Core, none).map_err(refused("a core limit of 0"))?;
+    relro::protect().map_err(refused("making relocated addresses read-only"))
 }
 
 /// Confines the process, for good: no capability, Landlock where the kernel has it, seccomp.

@@ -40,6 +40,25 @@ fn modules() -> Vec<String> {
         .collect()
 }
 
+/// The compiler refuses `unsafe` wherever it is not allowed; this is where it is.
+#[test]
+fn one_module_has_unsafe_code() {
+    let code = regex::Regex::new(r"unsafe(_code| *\{| +extern| +fn| +impl)").unwrap();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut found) = (vec![src.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if code.is_match(&fs::read_to_string(&path).unwrap()) {
+                found.push(path.strip_prefix(&src).unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(found, [Path::new("relro.rs")]);
+}
+
 #[test]
 fn the_second_look_knows_nothing_of_the_first() {
     uses_none_of("verify", &["rcgen", "profile", "issue", "CaKey"]);
@@ -62,7 +81,8 @@ fn what_reads_the_client_knows_nothing_of_the_key() {
 #[test]
 fn the_masters_program_touches_no_ca_key() {
     let shared = [
-        "ca", "child", "config", "escape", "exact", "key", "name", "output", "program", "trusted",
+        "ca", "child", "config", "escape", "exact", "key", "name", "output", "program", "relro",
+        "trusted",
     ];
     let of_the_crate = regex::Regex::new(r"\bcrate::(\w+|\{)").unwrap();
     let client = client_modules();

@@ -156,6 +156,57 @@ fn the_kernel_says_that_the_waiting_process_is_confined() {
     assert_eq!(owner.uid(), 0);
 }
 
+/// What the executable's header calls PT_GNU_RELRO, as readelf has it, in the kernel's own list of
+/// what may be done with a process's memory.
+#[test]
+fn relocated_addresses_cannot_be_written() {
+    if !crate::harness::is_root("the memory map of a process that is not dumpable") {
+        return;
+    }
+    let waiting = Waiting::start();
+    let executable = fs::canonicalize(crate::signer_path()).unwrap();
+    let headers = Command::new("readelf")
+        .args(["--wide", "--program-headers"])
+        .arg(&executable)
+        .output()
+        .unwrap();
+    let headers = String::from_utf8(headers.stdout).unwrap();
+    let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
+    let words: Vec<_> = headers
+        .lines()
+        .find(|line| line.trim_start().starts_with("GNU_RELRO"))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let (address, size) = (number(words[2]), number(words[5]));
+
+    let maps = fs::read_to_string(format!("/proc/{}/maps", waiting.child.id())).unwrap();
+    let of_it: Vec<(u64, u64, &str)> = maps
+        .lines()
+        .filter(|line| line.ends_with(executable.to_str().unwrap()))
+        .map(|line| {
+            let (range, rest) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            (number(start), number(end), &rest[..4])
+        })
+        .collect();
+    let base = of_it[0].0;
+    let page = u64::try_from(rustix::param::page_size()).unwrap();
+    let mut at = (base + address) & !(page - 1);
+    let end = (base + address + size) & !(page - 1);
+    assert!(at < end, "{headers}");
+    while at < end {
+        let (_, _, may) = of_it
+            .iter()
+            .find(|(start, end, _)| (*start..*end).contains(&at))
+            .unwrap();
+        assert_eq!(*may, "r--p", "{at:x}: {maps}");
+        at += page;
+    }
+    // And something else can be written, or the list says nothing.
+    assert!(of_it.iter().any(|(_, _, may)| *may == "rw-p"), "{maps}");
+}
+
 #[test]
 fn the_key_is_not_in_memory_while_input_is_awaited() {
     if !crate::harness::is_root("reading the memory of a process that is not dumpable") {
