@@ -1,7 +1,8 @@
 # The targets that people use. `make help` lists them.
 
-HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
-BINARY := target/$(HOST)/release/etcd-signer
+# What was built last, whatever the C library in it: a link to that target's folder.
+BUILT  := target/static
+BINARY := $(BUILT)/etcd-signer
 
 # The same bytes from whatever folder they are built in: no path of this machine gets in.
 REMAP := --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
@@ -20,7 +21,11 @@ ORDER := -C link-arg=-Wl,-T,packaging/order.ld
 # Without an explicit target, the flags would reach procedural macros, which cannot be static. The
 # names of functions are what ORDER goes by: the compiler's default for them is about to change.
 FLAGS  := -C target-feature=+crt-static -C symbol-mangling-version=v0 $(REMAP)
-STATIC := RUSTFLAGS="$(FLAGS) $(ORDER)" $(CARGO) build --release --locked --target $(HOST)
+# TARGET= is another one than packaging/target.sh would choose.
+TARGET := $$(packaging/target.sh)
+STATIC := target=$(TARGET) && \
+	RUSTFLAGS="$(FLAGS) $(ORDER)" $(CARGO) build --release --locked --target $$target && \
+	ln -sfn $$target/release $(BUILT)
 
 INSTALL := tests/tools/install.sh
 TOOLS   := cc ssh ssh-keygen sshd etcd etcdctl openssl unshare setpriv mount age python3
@@ -106,10 +111,13 @@ instructions: ## how many instructions a request takes: the same number every ti
 .PHONY: order
 order: ## the linker script that puts together what a request runs, anew (valgrind; x86-64, rust-lld)
 	@$(INSTALL) cc openssl valgrind
-	RUSTFLAGS="$(FLAGS) -C link-arg=-Wl,-Map=$(CURDIR)/target/order/map,--no-demangle" CARGO_PROFILE_RELEASE_STRIP=false \
-		cargo build --release --locked --target $(HOST) --target-dir target/order --bin etcd-signer
+	target=$(TARGET) && lld=$$(dirname "$$(find "$$(rustc --print sysroot)" -path '*/gcc-ld/ld.lld')") && \
+		RUSTFLAGS="$(FLAGS) -C link-arg=-B$$lld -C link-arg=-fuse-ld=lld \
+			-C link-arg=-Wl,-Map=$(CURDIR)/target/order/map,--no-demangle" CARGO_PROFILE_RELEASE_STRIP=false \
+		cargo build --release --locked --target $$target --target-dir target/order --bin etcd-signer && \
+		ln -sfn $$target/release target/order/static
 	cargo build --locked --example confinement
-	@packaging/order.sh target/order/$(HOST)/release/etcd-signer target/order/map >target/order/order.ld
+	@packaging/order.sh target/order/static/etcd-signer target/order/map >target/order/order.ld
 	@mv target/order/order.ld packaging/order.ld
 	@echo "packaging/order.ld: $$(wc -l <packaging/order.ld) lines"
 
@@ -121,14 +129,17 @@ fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
 # Files in packages are as old as the last commit: the same package whenever it is built.
 EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
 
+# The target that was built last.
+LAST := $$(readlink $(BUILT) | cut -d/ -f1)
+
 .PHONY: deb
 deb: ## the Debian packages, in target/debian
 	@$(INSTALL) cc jq
 	$(STATIC)
 	@packaging/stage.sh
 	@rm -rf target/debian
-	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST)
-	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(HOST) --variant client
+	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(LAST)
+	SOURCE_DATE_EPOCH=$(EPOCH) "$$(tests/tools/cargo-tool.sh cargo-deb)" --no-build --no-strip --locked --target $(LAST) --variant client
 
 .PHONY: tarball
 tarball: deb ## the tarball for other distributions, in target/debian

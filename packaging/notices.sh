@@ -1,14 +1,14 @@
 #!/bin/bash
-# The crates that the executable links statically, each with its licence, and the text of every
-# licence file that they bring: their authors ask for that wherever the program goes. On standard
-# output, sorted, each text once.
+# What the executable that was built last links statically: crates, Rust's standard library and the
+# C library, each with its licence, and the text of every licence file that they bring: their
+# authors ask for that wherever the program goes. On standard output, sorted, each text once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-target=$(rustc -vV | sed -n 's/^host: //p')
+target=$(readlink target/static | cut -d/ -f1)
 # name version|licence, of what is linked: neither build scripts nor macros.
 cargo tree --locked --edges normal,no-proc-macro --target "$target" --prefix none --format '{p}|{l}' |
     sed 's| ([^)]*)||g; s| v\([0-9]\)| \1|' | grep -v '^etcd-signer ' | sort -u >"$work/crates"
@@ -17,7 +17,7 @@ cargo metadata --locked --format-version 1 --filter-platform "$target" |
     jq -r '.packages[] | "\(.name) \(.version)|\(.manifest_path | rtrimstr("/Cargo.toml"))"' |
     sort >"$work/folders"
 
-echo "etcd-signer links these crates statically:"
+echo "etcd-signer links these statically:"
 echo
 while IFS='|' read -r crate licence; do
     echo "  $crate: $licence"
@@ -29,6 +29,18 @@ while IFS='|' read -r crate licence; do
         echo "$crate ($(basename "$file"))" >>"$work/used-$sum"
     done
 done <"$work/crates"
+echo "  Rust's standard library: MIT OR Apache-2.0"
+case $target in
+    *-musl)
+        echo "  musl, the C library: MIT"
+        cp packaging/musl-licence "$work/text-musl"
+        echo "musl (COPYRIGHT)" >"$work/used-musl"
+        ;;
+    *)
+        echo "  The GNU C Library: LGPL-2.1-or-later. Its source is the distribution's that this was"
+        echo "  built on; to link another, build this program anew from its source."
+        ;;
+esac
 
 # In the order of the first crate that uses each.
 for used in "$work"/used-*; do

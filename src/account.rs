@@ -5,8 +5,8 @@ use std::fs;
 /// The account's name.
 pub const SIGNER: &str = "signer";
 
-/// Where the accounts are (passwd(5)). Asking the C library would need its loadable modules,
-/// which a static executable does not have.
+/// Where the accounts are (passwd(5)). Asking glibc would need its loadable modules, which a
+/// static executable does not have.
 const PASSWD: &str = "/etc/passwd";
 
 /// What the list says of an account.

@@ -166,6 +166,8 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_clock_gettime,
         libc::SYS_getrandom,
         libc::SYS_getpid,
+        // musl registers the end of a thread's own data with signals blocked.
+        libc::SYS_rt_sigprocmask,
         // The end.
         libc::SYS_sigaltstack,
         libc::SYS_rt_sigreturn,
@@ -221,9 +223,13 @@ fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompile
         libc::SYS_write,
     ];
     rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
-    // The event queue's descriptor is doubled (F_DUPFD_CLOEXEC is 1030).
-    let doubled = rule(1, SeccompCmpOp::Eq, 1030)?;
-    rules.entry(libc::SYS_fcntl).or_default().push(doubled);
+    // The event queue's descriptor is doubled (F_DUPFD_CLOEXEC is 1030), after which musl sets what
+    // it has just asked for once more (F_SETFD is 2).
+    let doubled = [
+        rule(1, SeccompCmpOp::Eq, 1030)?,
+        rule(1, SeccompCmpOp::Eq, 2)?,
+    ];
+    rules.entry(libc::SYS_fcntl).or_default().extend(doubled);
     // Landlock's rules are about TCP; no other kind of socket must be had.
     let tcp = |family| -> Result<SeccompRule, seccompiler::BackendError> {
         const STREAM: u64 = 1;

@@ -37,9 +37,8 @@ echo "the build in another folder"
     export CARGO_HOME=$work/home LC_ALL=C TZ=Asia/Kolkata
     make --silent -C "$copy" build
 )
-host=$(rustc -vV | sed -n "s/^host: //p")
-one=target/$host/release/etcd-signer
-two=$copy/target/$host/release/etcd-signer
+one=target/static/etcd-signer
+two=$copy/target/static/etcd-signer
 
 sha256sum "$one" "$two"
 cmp "$one" "$two" || fail "the two differ"

@@ -80,7 +80,8 @@ fn links_are_judged_one_by_one() {
     // In a circle.
     fs::remove_file(ca.dir.join("ca.key")).unwrap();
     symlink("ca.key", ca.dir.join("ca.key")).unwrap();
-    refuses(&ca, 78, "cannot be read: Too many levels of symbolic links");
+    // ELOOP, whatever the C library calls it.
+    refuses(&ca, 78, "(os error 40)");
 
     if is_root("giving a link to another user") {
         fs::remove_file(ca.dir.join("ca.key")).unwrap();

@@ -9,6 +9,7 @@ known() {
     cat <<'E2'
 cc gcc compiling ring, the cryptography library
 c++ g++ compiling libFuzzer
+musl-gcc musl-tools compiling ring for executables with musl
 make make running the targets
 ssh openssh-client the client that masters use
 ssh-keygen openssh-client making keys for the tests' own sshd
@@ -20,7 +21,7 @@ unshare util-linux namespaces in which nothing on the machine changes
 setpriv util-linux ending servers together with their test
 mount mount the same namespaces
 ps procps looking for what a test may have left running
-readelf binutils showing that the executable is static
+readelf binutils showing how the executable is linked
 strace strace showing which files a request opens
 journald systemd a real journal to look for audit records in
 ip iproute2 networks of a test's own

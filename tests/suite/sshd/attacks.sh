@@ -2,7 +2,7 @@
 # Attacks on the endpoint through the real sshd and the shipped drop-in: one row for each, with
 # what was tried and what happened. As root:
 #
-#   SIGNER=target/release/etcd-signer attacks.sh [--only REGEX] [--without REGEX]...
+#   SIGNER=target/static/etcd-signer attacks.sh [--only REGEX] [--without REGEX]...
 #
 # --only runs the rows whose name matches. --without takes lines out of the drop-in, to see
 # that a row notices (red.sh does that for all of them). It fails if any row does.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The endpoint under load, with the real sshd under the shipped limits file. As root:
 #
-#   SIGNER=target/release/etcd-signer load.sh [masters|stalled|silent|cut]...
+#   SIGNER=target/static/etcd-signer load.sh [masters|stalled|silent|cut]...
 #
 #   masters  200 masters at once, each trying again as a script would: all get a certificate
 #   stalled  500 requests whose input never ends: gone after the signer's deadline

@@ -2,7 +2,7 @@
 # Whether the rows of attacks.sh can fail: takes the drop-in's lines out, one at a time, and
 # says which row notices. It fails if none does. As root:
 #
-#   SIGNER=target/release/etcd-signer red.sh
+#   SIGNER=target/static/etcd-signer red.sh
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 failed=0
