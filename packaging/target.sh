@@ -11,7 +11,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 musl=${host%%-*}-unknown-linux-musl
 if ! installed "$musl" && command -v rustup >/dev/null 2>&1; then
     echo "missing: the toolchain's target $musl. Adding it with rustup, for the C library." >&2
-    rustup target add "$musl" >&2 || :
+    timeout 300 rustup target add "$musl" >&2 || :
 fi
 if ! installed "$musl"; then
     echo "target.sh: this toolchain has no $musl: the C library is glibc, which starts more slowly" >&2
