@@ -44,17 +44,24 @@ fn signer_path() -> PathBuf {
         .into()
 }
 
-/// How many rows are programs that start, do little and end: the first ones.
-const SMALL: usize = 7;
-/// The row of the program without a C library.
-const BARE_ROW: usize = 6;
+/// The row that the others are measured against.
+const REQUEST: usize = 1;
+/// Rows that are looked for by name.
+const NOTHING_AT_ALL: &str = "static program that does nothing";
+const SIGNING: &str = "P-256 request, P-256 CA";
+const C_WITH_GLIBC: &str = "C program that does nothing, glibc";
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("--confine") {
-        return confine_once();
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("--confine") => return confine_once(),
+        Some("--many") => return many(&arguments[2..]),
+        _ => {}
     }
     let bed = Bed::new();
     let rows = bed.rows();
+    // Programs that start, do little and end.
+    let small = rows.iter().position(Row::is_large).unwrap_or(rows.len());
     rows.iter().for_each(read_anew);
     println!("Whole processes, {ROUNDS} runs each, shuffled. Medians; times in ms.\n");
     let measured = measure(&rows);
@@ -63,23 +70,21 @@ fn main() {
     println!(
         "\nThe crypto of a P-256 request alone, in process (verify, sign, verify): {crypto:.3} ms"
     );
-    println!("P-256 request beyond the do-nothing program and that crypto:");
-    println!("  among all rows: {:.3} ms", beyond(&measured, crypto));
-    let small = measure(&rows[..SMALL]);
-    println!(
-        "  among the first {SMALL} rows alone, which leave the caches as they are: {:.3} ms",
-        beyond(&small, crypto)
-    );
+    let warm = measure(&rows[..small]);
+    println!("P-256 request beyond that crypto and");
+    for (index, row) in rows.iter().enumerate().take(small) {
+        if [NOTHING_AT_ALL, C_WITH_GLIBC].contains(&row.name) {
+            println!(
+                "  the {}: {:.3} ms among all rows, {:.3} ms among the first {small}, which leave \
+                 the caches as they are",
+                row.name,
+                beyond(&measured, index, crypto),
+                beyond(&warm, index, crypto)
+            );
+        }
+    }
     println!("Confinement, inside the process: {:.3} ms", confinement());
-    println!(
-        "A C library's start, in each process: {:.3} ms, {:.3} ms of CPU",
-        median(&small[0].wall) - median(&small[BARE_ROW].wall),
-        median(&small[0].cpu) - median(&small[BARE_ROW].cpu)
-    );
-    println!(
-        "  of it, dozens of CPUID instructions, {} ns each",
-        cpuid(&bed)
-    );
+    println!("A CPUID instruction: {} ns", cpuid(&bed));
     throughput(&bed);
     over_ssh(&bed);
 }
@@ -88,7 +93,7 @@ fn main() {
 struct Row {
     name: &'static str,
     command: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
+    asked: String,
     input: PathBuf,
 }
 
@@ -110,12 +115,16 @@ impl Bed {
         let dir = Dir::new();
         let p256 = Ca::new();
         let rsa = Ca::of_kind("rsa2048");
-        compile(&dir, "nothing", &[], "int main(void) { return 0; }\n");
-        compile(&dir, "bare", &["-nostdlib"], BARE);
-        compile(&dir, "cpuid", &[], CPUID);
+        compile(&dir, "nothing", "cc", &["-nostdlib"], BARE);
+        compile(&dir, "glibc", "cc", &[], C_PROGRAM);
+        if installed(MUSL_GCC) {
+            compile(&dir, "musl", MUSL_GCC, &[], C_PROGRAM);
+        }
+        compile(&dir, "cpuid", "cc", &[], CPUID);
         compile(
             &dir,
             "peak",
+            "cc",
             &[],
             "#include <stdio.h>\n#include <sys/resource.h>\n#include <sys/wait.h>\n\
              #include <unistd.h>\nint main(int n, char **v) {\n  struct rusage u; int s;\n\
@@ -150,26 +159,16 @@ impl Bed {
                 settings,
             ]
         };
-        let row = |name, command, asked, input| Row {
-            name,
-            command,
-            environment: vec![("SSH_ORIGINAL_COMMAND", asked), ("PATH", "/usr/bin:/bin")],
-            input,
-        };
+        let row = Row::new;
         let sign = "kubemaster-1";
         let mut rows = vec![
             row(
-                "static program that does nothing",
+                NOTHING_AT_ALL,
                 vec![text(&file("nothing"))],
                 "",
                 file("p256.b64"),
             ),
-            row(
-                "P-256 request, P-256 CA",
-                serve(&self.p256),
-                sign,
-                file("p256.b64"),
-            ),
+            row(SIGNING, serve(&self.p256), sign, file("p256.b64")),
             row(
                 "RSA-2048 request, P-256 CA",
                 serve(&self.p256),
@@ -190,22 +189,28 @@ impl Bed {
             ),
             row("a refusal (64)", serve(&self.p256), "id", file("p256.b64")),
             row(
-                "static program without a C library",
-                vec![text(&file("bare"))],
+                C_WITH_GLIBC,
+                vec![text(&file("glibc"))],
                 "",
                 file("p256.b64"),
             ),
-            row(
-                "bash and openssl",
-                vec!["/bin/bash".into(), text(&file("script.sh"))],
-                sign,
-                file("p256.b64"),
-            ),
         ];
-        let cfssl = Path::new("/usr/bin/cfssl");
-        if cfssl.exists() {
+        if installed(MUSL_GCC) {
+            let command = vec![text(&file("musl"))];
+            let name = "C program that does nothing, musl";
+            rows.push(row(name, command, "", file("p256.b64")));
+        } else {
+            println!("MISSING: the row of musl: there is no {MUSL_GCC}\n");
+        }
+        rows.push(row(
+            "bash and openssl",
+            vec!["/bin/bash".into(), text(&file("script.sh"))],
+            sign,
+            file("p256.b64"),
+        ));
+        if installed(CFSSL) {
             let pki = |name: &str| text(&self.p256.dir.join(name));
-            let mut command = vec![text(cfssl), "sign".into(), "-loglevel=4".into()];
+            let mut command = vec![CFSSL.into(), "sign".into(), "-loglevel=4".into()];
             command.extend(["-ca".into(), pki("ca.crt"), "-ca-key".into(), pki("ca.key")]);
             command.extend([
                 "-config".into(),
@@ -214,7 +219,7 @@ impl Bed {
             ]);
             rows.push(row("cfssl sign", command, "", file("p256.b64")));
         } else {
-            println!("MISSING: the row of cfssl: there is no /usr/bin/cfssl\n");
+            println!("MISSING: the row of cfssl: there is no {CFSSL}\n");
         }
         rows
     }
@@ -232,7 +237,17 @@ openssl x509 -req -in "$work/csr" -CA DIR/ca.crt -CAkey DIR/ca.key -days 1 -sha2
     -set_serial "0x$(openssl rand -hex 19)" -extfile "$work/ext" 2>/dev/null
 "#;
 
-/// A program that ends, and nothing else.
+/// Peers that a machine may lack.
+const CFSSL: &str = "/usr/bin/cfssl";
+const MUSL_GCC: &str = "/usr/bin/musl-gcc";
+
+fn installed(program: &str) -> bool {
+    Path::new(program).exists()
+}
+
+const C_PROGRAM: &str = "int main(void) { return 0; }\n";
+
+/// A program that ends, and nothing else: not even a C library starts.
 const BARE: &str = r#"void _start(void) {
 #if defined(__x86_64__)
     __asm__ volatile("mov $60, %eax; xor %edi, %edi; syscall");
@@ -261,9 +276,9 @@ int main(void) { printf("no"); return 0; }
 #endif
 "#;
 
-fn compile(dir: &Dir, name: &str, options: &[&str], source: &str) {
+fn compile(dir: &Dir, name: &str, compiler: &str, options: &[&str], source: &str) {
     let source = dir.write(&format!("{name}.c"), source);
-    let built = Command::new("cc")
+    let built = Command::new(compiler)
         .args(["-O2", "-static"])
         .args(options)
         .arg("-o")
@@ -275,6 +290,31 @@ fn compile(dir: &Dir, name: &str, options: &[&str], source: &str) {
 }
 
 impl Row {
+    fn new(name: &'static str, command: Vec<String>, asked: &str, input: PathBuf) -> Self {
+        let asked = asked.to_owned();
+        Self {
+            name,
+            command,
+            asked,
+            input,
+        }
+    }
+
+    /// A process that runs this row so often.
+    fn starter(&self, count: usize) -> Command {
+        let mut starter = Command::new(std::env::current_exe().unwrap());
+        starter
+            .args(["--many", &count.to_string(), &self.asked])
+            .arg(&self.input)
+            .args(&self.command);
+        starter
+    }
+
+    /// Whether it leaves caches cold for the row that follows.
+    fn is_large(&self) -> bool {
+        ["/bin/bash", CFSSL].contains(&self.command[0].as_str())
+    }
+
     fn process(&self) -> Command {
         self.behind(&[])
     }
@@ -286,7 +326,8 @@ impl Row {
         command
             .args(&words[1..])
             .env_clear()
-            .envs(self.environment.iter().copied())
+            .env("SSH_ORIGINAL_COMMAND", &self.asked)
+            .env("PATH", "/usr/bin:/bin")
             .stdin(File::open(&self.input).unwrap())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -302,9 +343,9 @@ fn read_anew(row: &Row) {
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
 }
 
-/// How much longer a P-256 request takes than the program that does nothing and the cryptography.
-fn beyond(measured: &[Measured], crypto: f64) -> f64 {
-    median(&measured[1].wall) - median(&measured[0].wall) - crypto
+/// How much longer a P-256 request takes than a program that does nothing and the cryptography.
+fn beyond(measured: &[Measured], nothing: usize, crypto: f64) -> f64 {
+    median(&measured[REQUEST].wall) - median(&measured[nothing].wall) - crypto
 }
 
 fn cpuid(bed: &Bed) -> String {
@@ -353,7 +394,7 @@ fn print_table(bed: &Bed, rows: &[Row], measured: &[Measured]) {
         "| row | wall | 10th to 90th percentile | CPU | CPU, times the P-256 request | page faults | peak KiB | system calls | executable KiB |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    let own = median(&measured[1].cpu);
+    let own = median(&measured[REQUEST].cpu);
     for (row, measured) in rows.iter().zip(measured) {
         let cpu = median(&measured.cpu);
         println!(
@@ -444,27 +485,24 @@ fn confinement() -> f64 {
 fn throughput(bed: &Bed) {
     let rows = bed.rows();
     println!("\nThroughput, 1,000 processes each:");
-    for row in [&rows[1], &rows[0]] {
-        let many = |count: usize| {
-            for _ in 0..count {
-                assert!(row.process().status().unwrap().success());
-            }
-        };
-        let timed = |work: &dyn Fn()| {
+    for row in rows
+        .iter()
+        .filter(|row| [SIGNING, C_WITH_GLIBC].contains(&row.name))
+    {
+        let timed = |starters: usize, count: usize| {
             let start = Instant::now();
-            work();
+            let mut running: Vec<_> = (0..starters)
+                .map(|_| row.starter(count).spawn().unwrap())
+                .collect();
+            for starter in &mut running {
+                assert!(starter.wait().unwrap().success());
+            }
             start.elapsed().as_secs_f64()
         };
         // One at a time before and after, so that a drift cancels out.
-        let before = timed(&|| many(250));
-        let two = timed(&|| {
-            std::thread::scope(|scope| {
-                for _ in 0..2 {
-                    scope.spawn(|| many(500));
-                }
-            });
-        });
-        let after = timed(&|| many(250));
+        let before = timed(1, 250);
+        let two = timed(2, 500);
+        let after = timed(1, 250);
         let single = 500.0 / (before + after);
         let double = 1000.0 / two;
         println!(
@@ -472,6 +510,18 @@ fn throughput(bed: &Bed) {
             row.name,
             double / single
         );
+    }
+}
+
+/// In a process of its own, since two threads of one would wait for each other whenever they start
+/// a process: runs a row's command so often, one after the other.
+fn many(arguments: &[String]) {
+    let [count, asked, input, command @ ..] = arguments else {
+        panic!("--many COUNT ASKED INPUT COMMAND")
+    };
+    let row = Row::new("", command.to_vec(), asked, input.into());
+    for _ in 0..count.parse::<usize>().unwrap() {
+        assert!(row.process().status().unwrap().success());
     }
 }
 
