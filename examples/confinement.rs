@@ -8,7 +8,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
-use etcd_signer::sandbox::{Needs, apply_landlock, apply_seccomp, confine, harden};
+use etcd_signer::internals::{Needs, apply_landlock, apply_seccomp, confine, harden};
 use seccompiler::{BpfProgram, SeccompRule};
 use seccompiler::{SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter};
 use std::collections::BTreeMap;

@@ -16,8 +16,12 @@ fn main() -> io::Result<()> {
     };
     let directory = Path::new(&directory);
     fs::create_dir_all(directory)?;
-    program(directory, etcd_signer::cli::command(), "etcd-signer.8")?;
-    let client = etcd_signer::client::cli::command();
+    program(
+        directory,
+        etcd_signer::command_lines::signer(),
+        "etcd-signer.8",
+    )?;
+    let client = etcd_signer::command_lines::renewer();
     program(directory, client, "etcd-client-cert.8")?;
     for page in [
         "etcd-signer.toml.5",

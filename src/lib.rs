@@ -1,6 +1,17 @@
-//! The certificate signer of an etcd cluster whose clients are Kubernetes masters.
+//! The certificate signer of an etcd cluster whose clients are Kubernetes masters, and the
+//! renewer that runs on these masters. Two programs, and no library for others.
 //!
-//! It runs as the forced command of an SSH account, answers one request, and exits.
+//! The rooms, and what each may use:
+//!
+//! - [`signer`]: the leader's program, the SSH forced command `etcd-signer`. Uses `etcd`, `pki`,
+//!   `system`.
+//! - [`renewer`]: the masters' program, `etcd-client-cert`. Uses `pki` and `system`, and nothing
+//!   there that touches a CA's private key or issues a certificate.
+//! - [`etcd`]: asking etcd for its members. Uses `pki` and `system`.
+//! - [`pki`]: certificates and keys, as values. Uses `system`.
+//! - [`system`]: files, descriptors, processes, confinement. Uses nothing of the crate.
+//!
+//! `tests/suite/layering.rs` checks these arrows.
 
 #![cfg_attr(
     test,
@@ -13,40 +24,48 @@
     )
 )]
 
-pub mod account;
-pub mod audit;
-pub mod backup;
-pub mod ca;
-pub mod ca_init;
-pub mod check;
-pub mod child;
-pub mod cli;
-pub mod client;
-pub mod config;
-pub mod csr;
-pub mod endpoint;
-pub mod error;
-pub mod escape;
-pub mod exact;
-pub mod host;
-pub mod identity;
-pub mod input;
-pub mod issue;
-pub mod key;
-pub mod member;
-pub mod name;
-pub mod output;
-pub mod peers;
-pub mod place;
-pub mod policy;
-pub mod profile;
-pub mod program;
-pub mod relro;
-pub mod request;
-pub mod run;
-pub mod sandbox;
-pub mod serve;
-pub mod trusted;
-pub mod verify;
+mod etcd;
+mod pki;
+mod renewer;
+mod signer;
+mod system;
 
-pub use run::run;
+pub use renewer::main as renewer_main;
+pub use signer::main as signer_main;
+
+/// Both programs' command lines, for man pages and shell completions.
+pub mod command_lines {
+    pub use crate::renewer::cli::command as renewer;
+    pub use crate::signer::cli::command as signer;
+}
+
+/// What the tests, fuzz targets and benchmarks of this repository need, and nobody else.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::etcd::identity::OwnKey;
+    pub use crate::pki::ca::certificate::CaCertificate;
+    pub use crate::pki::ca::key::{CaKey, CaKeyFile};
+    pub use crate::pki::csr::Csr;
+    pub use crate::pki::grant::Grant;
+    pub use crate::pki::issue::issue;
+    pub use crate::pki::master_name::MasterName;
+    pub use crate::pki::member_host::MemberHost;
+    pub use crate::pki::pem::{encode, encode_certificate};
+    pub use crate::pki::private_key::KeyAlgorithm;
+    pub use crate::pki::profile::{Validity, parameters, serial};
+    pub use crate::pki::strict_der::{elements, single};
+    pub use crate::pki::verify::Certificate;
+    pub use crate::renewer::config::RenewerConfig;
+    pub use crate::renewer::renew::renew;
+    pub use crate::signer::audit::{Client, Record};
+    pub use crate::signer::ca_init::{CaInitOptions, init};
+    pub use crate::signer::config::SignerConfig;
+    pub use crate::signer::error::RequestError;
+    pub use crate::signer::serve::authorize;
+    pub use crate::signer::serve::request::Request;
+    pub use crate::signer::session::certify;
+    pub use crate::system::escape::escape;
+    pub use crate::system::exit::Exit;
+    pub use crate::system::sandbox::{Needs, apply_landlock, apply_seccomp, confine, harden};
+    pub use crate::system::settings::SettingsSource;
+}

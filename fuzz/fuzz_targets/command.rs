@@ -5,9 +5,7 @@
 
 #![no_main]
 
-use etcd_signer::audit::Client;
-use etcd_signer::escape::escape;
-use etcd_signer::request::Request;
+use etcd_signer::internals::{Client, Request, escape};
 use etcd_signer_fuzz::oracle::check_message;
 use libfuzzer_sys::fuzz_target;
 use regex::bytes::Regex;

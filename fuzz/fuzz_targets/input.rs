@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use etcd_signer::csr::Csr;
+use etcd_signer::internals::Csr;
 use etcd_signer_fuzz::mutate::{self, Random};
 use etcd_signer_fuzz::oracle::{check_accepted, check_message};
 use etcd_signer_fuzz::pem;

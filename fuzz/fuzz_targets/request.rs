@@ -3,13 +3,10 @@
 
 #![no_main]
 
-use etcd_signer::audit::Record;
-use etcd_signer::ca::{CaCertificate, CaKey, CaKeyFile};
-use etcd_signer::ca_init::{self, KeyAlgorithm, Options};
-use etcd_signer::error::{Error, Exit};
-use etcd_signer::escape::escape;
-use etcd_signer::request::Request;
-use etcd_signer::serve::{certify, judge};
+use etcd_signer::internals::{
+    CaCertificate, CaInitOptions, CaKey, CaKeyFile, Exit, KeyAlgorithm, Record, Request,
+    RequestError, authorize, certify, escape, init,
+};
 use etcd_signer_fuzz::mutate::{self, Random};
 use etcd_signer_fuzz::oracle::{Issuer, check_accepted, check_message};
 use etcd_signer_fuzz::pem;
@@ -35,13 +32,13 @@ static CAS: LazyLock<Vec<Ca>> = LazyLock::new(|| {
         let directory = tempfile::tempdir().unwrap();
         let now = OffsetDateTime::now_utc();
         // Some 179 years: dates beyond 2049 are written in another form.
-        let options = Options {
+        let options = CaInitOptions {
             directory: directory.path().join("pki"),
             algorithm,
             days: u16::MAX,
             common_name: "fuzz".to_owned(),
         };
-        let made = ca_init::init(&options, now).unwrap();
+        let made = init(&options, now).unwrap();
         let start = now.unix_timestamp();
         let certificate = CaCertificate::load(&made.certificate, start).unwrap();
         let key = CaKeyFile::open(&made.key)
@@ -100,10 +97,10 @@ fuzz_target!(|data: &[u8]| {
     };
     let answer =
         Request::parse(Some(command))
-            .map_err(Error::from)
+            .map_err(RequestError::from)
             .and_then(|request| match request {
                 Request::Sign(name) => {
-                    let grant = judge(name, input, &mut record)?;
+                    let grant = authorize(name, input, &mut record)?;
                     let total = Duration::from_secs(longest);
                     let made = certify(&grant, &ca.certificate, &ca.key, total, now, &mut record)?;
                     Ok(Some((grant, made)))

@@ -9,5 +9,5 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
-    etcd_signer::client::run(std::env::args_os().collect())
+    etcd_signer::renewer_main(std::env::args_os().collect())
 }

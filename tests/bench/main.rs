@@ -20,7 +20,7 @@
 #[path = "../suite/harness/mod.rs"]
 mod harness;
 
-use etcd_signer::sandbox::{Needs, confine, harden};
+use etcd_signer::internals::{Needs, confine, harden};
 use harness::{Ca, Dir, Login, Sshd};
 use nix::sys::resource::{UsageWho, getrusage};
 use ring::rand::SystemRandom;

@@ -12,21 +12,21 @@
     unreachable_pub
 )]
 
-mod architecture;
 mod backup;
 mod ca_init;
 mod client;
 mod commands;
 mod confinement;
 mod harness;
+mod layering;
 mod limits;
 mod member;
 mod pages;
 mod peers;
+mod post_issuance;
 mod profile;
 mod properties;
 mod requests;
-mod second_look;
 mod setup;
 mod sshd;
 mod static_build;

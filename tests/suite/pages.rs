@@ -2,7 +2,7 @@
 //! the settings example.
 
 use crate::harness::Dir;
-use etcd_signer::config::{Config, Source};
+use etcd_signer::internals::{SettingsSource, SignerConfig};
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -217,8 +217,8 @@ fn the_settings_example_has_every_key_with_its_default() {
     let switched_on = dir.write("on.toml", settings.join("\n"));
     for file in [as_shipped, switched_on] {
         assert_eq!(
-            Config::load(&Source::File(file)).unwrap(),
-            Config::default()
+            SignerConfig::load(&SettingsSource::File(file)).unwrap(),
+            SignerConfig::default()
         );
     }
 

@@ -5,10 +5,7 @@
 use super::Master;
 use crate::harness::Ca;
 use crate::setup::own_certificate;
-use etcd_signer::client::cli::Source;
-use etcd_signer::client::config::Config;
-use etcd_signer::client::error::Exit;
-use etcd_signer::client::renew::renew;
+use etcd_signer::internals::{Exit, RenewerConfig, SettingsSource, renew};
 use time::OffsetDateTime;
 
 const HOUR: i64 = 3600;
@@ -21,8 +18,8 @@ fn right() -> i64 {
 }
 
 fn run(master: &Master, clock: Clock) -> Exit {
-    let settings = Source::File(master.dir.join("config.toml"));
-    renew(&Config::load(&settings, b"").unwrap(), false, clock)
+    let settings = SettingsSource::File(master.dir.join("config.toml"));
+    renew(&RenewerConfig::load(&settings, b"").unwrap(), false, clock)
 }
 
 fn reason(master: &Master) -> String {

@@ -154,7 +154,10 @@ fn a_key_that_cannot_be_used_is_kept_and_said() {
             "RSA",
         ),
         ("genpkey -algorithm X25519 -out client.key", "X25519"),
-        ("rand -out client.key 300", "one PEM block of a private key"),
+        (
+            "rand -out client.key 300",
+            "it holds no PEM block of a private key",
+        ),
     ] {
         let master = Master::new();
         master.set_without_ssh(&ca, "");

@@ -67,7 +67,7 @@ fn the_settings_page_has_every_key_with_its_default() {
 fn the_exit_codes_are_the_same_everywhere() {
     let of_page = found(r"(?m)^\.B (\d+)$", &page("etcd-client-cert.8"));
     let of_table = found(r"(?m)^\| (\d+) \|", &source("docs/MASTERS.md"));
-    let of_code = found(r"=> (\d+),", &source("src/client/error.rs"));
+    let of_code = found(r"=> (\d+),", &source("src/system/exit.rs"));
     assert_eq!(of_table, of_code);
     let status: BTreeSet<String> = ["0", "1", "2"].map(str::to_owned).into();
     assert_eq!(of_page, of_code.union(&status).cloned().collect());
@@ -84,6 +84,9 @@ fn the_metrics_are_the_same_everywhere() {
         .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
         .map(|names| format!("`{names}\n"))
         .collect();
-    let written = found(r#"gauge\(\s*"([a-z_]+)""#, &source("src/client/metrics.rs"));
+    let written = found(
+        r#"gauge\(\s*"([a-z_]+)""#,
+        &source("src/renewer/metrics.rs"),
+    );
     assert_eq!(found("`([a-z_]+)`", &rows), written);
 }

@@ -221,7 +221,7 @@ fn no_permission_is_said_and_leaves_all_as_it_was() {
     fails(
         &output,
         77,
-        "state/lock: locking failed: Permission denied (os error 13): run this as the owner",
+        "state/lock: opening failed: Permission denied (os error 13): run this as the owner",
     );
 
     // The lock is its own; the key is not.
@@ -319,7 +319,7 @@ cmp kept/client.key disk/client.key && echo third
     for name in ["first", "second"] {
         let said = master.dir.read(name);
         assert!(
-            said.contains("No space left on device (os error 28): make room"),
+            said.contains("No space left on device (os error 28): free some space"),
             "{said}"
         );
     }

@@ -5,7 +5,7 @@ use super::pki::Pki;
 use super::signer;
 use crate::confinement::memory;
 use crate::harness::is_root;
-use etcd_signer::exact;
+use etcd_signer::internals::{elements, single};
 use num_bigint::BigUint;
 use rcgen::KeyPair;
 use std::fs;
@@ -72,9 +72,9 @@ fn a_key_of_rsa_is_wiped() {
         .unwrap();
     let der = pem::parse(made.stdout).unwrap().into_contents();
     // PKCS#8 holds version, algorithm, and PKCS#1 in an OCTET STRING.
-    let pkcs8 = exact::elements(exact::single(&der).unwrap().contents).unwrap();
-    let pkcs1 = exact::single(pkcs8[2].contents).unwrap();
-    let numbers = exact::elements(pkcs1.contents).unwrap();
+    let pkcs8 = elements(single(&der).unwrap().contents).unwrap();
+    let pkcs1 = single(pkcs8[2].contents).unwrap();
+    let numbers = elements(pkcs1.contents).unwrap();
     // The numbers from the private exponent on; of each, some bytes from within.
     let secrets: Vec<Vec<u8>> = numbers[3..]
         .iter()

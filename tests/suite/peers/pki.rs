@@ -1,6 +1,6 @@
 //! A CA, and certificates with any fields, sound or not.
 
-use etcd_signer::ca::{pem_block, pem_certificate};
+use etcd_signer::internals::{encode, encode_certificate};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -44,7 +44,7 @@ impl Pki {
         params.not_after = OffsetDateTime::now_utc() + Duration::days(9);
         let certificate = params.self_signed(&key).unwrap();
         let pki = Self { dir, params, key };
-        fs::write(pki.certificate(), pem_certificate(certificate.der())).unwrap();
+        fs::write(pki.certificate(), encode_certificate(certificate.der())).unwrap();
         write_key(&pki.path("ca.key"), &pki.key.serialize_der());
         pki
     }
@@ -101,13 +101,13 @@ impl Pki {
             certificate_der: certificate.der().to_vec(),
             key_der: key.serialize_der(),
         };
-        fs::write(&issued.certificate, pem_certificate(certificate.der())).unwrap();
+        fs::write(&issued.certificate, encode_certificate(certificate.der())).unwrap();
         write_key(&issued.key, &issued.key_der);
         issued
     }
 }
 
 fn write_key(path: &Path, der: &[u8]) {
-    fs::write(path, pem_block("PRIVATE KEY", der)).unwrap();
+    fs::write(path, encode("PRIVATE KEY", der)).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }

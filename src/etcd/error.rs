@@ -1,0 +1,403 @@
+//! Why there is no member list: told apart by what the operator has to do about it.
+
+use crate::system::escape::escape;
+use std::collections::HashSet;
+use std::{fmt, io};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
+use tonic::Code;
+
+/// There is no member list.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberListError {
+    /// None of the endpoints has given one.
+    #[error("no member list from etcd: {}", list(.0))]
+    NoAnswer(Vec<EndpointFailure>),
+    /// TLS cannot be set up with this CA certificate and identity.
+    #[error("no member list from etcd: TLS cannot be set up: {}", escape(.0.to_string().as_bytes()))]
+    Setup(rustls::Error),
+    /// The system has no means for a connection.
+    #[error("no member list from etcd: no connection can be made: {0}")]
+    Runtime(io::Error),
+}
+
+/// What one endpoint has come to.
+#[derive(Debug)]
+pub struct EndpointFailure {
+    /// Its URL.
+    pub endpoint: String,
+    /// Why it has not answered.
+    pub cause: EndpointCause,
+}
+
+/// How far a request had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The TCP connection.
+    Connect,
+    /// The TLS handshake.
+    Handshake,
+    /// The member list.
+    Answer,
+}
+
+/// Why an endpoint has not answered. What a server said is in it only escaped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointCause {
+    /// The connection is refused.
+    #[error("nothing listens there")]
+    NothingListens,
+    /// There is no way there.
+    #[error("it cannot be reached ({0})")]
+    Unreachable(String),
+    /// The time is over.
+    #[error("no answer in time ({})", match .0 {
+        Stage::Connect => "while connecting",
+        Stage::Handshake => "during the TLS handshake",
+        Stage::Answer => "after the TLS handshake",
+    })]
+    Late(Stage),
+    /// The server ended the connection.
+    #[error("the server closed the connection ({0})")]
+    Closed(String),
+    /// The other side does not speak TLS.
+    #[error("what listens there does not speak TLS")]
+    NotTls,
+    /// The other side speaks TLS, but not gRPC over HTTP/2.
+    #[error("what listens there speaks TLS, but is not etcd")]
+    NotHttp2,
+    /// HTTP/2 broke down.
+    #[error("HTTP/2 failed ({0})")]
+    Http2(String),
+    /// The two sides have no version or cipher suite in common.
+    #[error("TLS failed: {0}")]
+    Incompatible(String),
+    /// We refused: the certificate is for other names.
+    #[error("we refused its certificate: it is not for the host of that URL{0}")]
+    ServerName(Names),
+    /// We refused: the certificate is not of our CA.
+    #[error("we refused its certificate: another CA has issued it")]
+    ServerIssuer,
+    /// We refused: the certificate's time is over.
+    #[error("we refused its certificate: it has expired")]
+    ServerExpired,
+    /// We refused: the certificate's time has not begun.
+    #[error("we refused its certificate: it is not valid yet")]
+    ServerNotYetValid,
+    /// We refused: the certificate is not a server's.
+    #[error("we refused its certificate: it is not for a server")]
+    ServerPurpose,
+    /// We refused the certificate for a reason of another kind.
+    #[error("we refused its certificate: {0}")]
+    ServerCertificate(String),
+    /// The server refused our certificate.
+    #[error("the server refused our certificate ({0})")]
+    ClientCertificate(String),
+    /// etcd's authentication knows who we are, and does not let us.
+    #[error("etcd refused the identity etcd-signer (\"{0}\")")]
+    Identity(String),
+    /// etcd's authentication is on, and it has not taken our name from our certificate.
+    #[error("etcd does not know who asks (\"{0}\")")]
+    Anonymous(String),
+    /// etcd does not answer as a learner.
+    #[error("it is a learner, and learners do not answer")]
+    Learner,
+    /// etcd answered with another error.
+    #[error("it answered with an error (\"{0}\")")]
+    Status(String),
+    /// The answer is too large.
+    #[error("its answer is larger than a member list can be")]
+    TooLarge,
+    /// The answer is something else.
+    #[error("its answer is not a member list (\"{0}\")")]
+    NotMemberList(String),
+    /// None of so many members can be named.
+    #[error("none of the {0} members that it knows is started, votes, and has a printable URL")]
+    NoMember(usize),
+}
+
+/// The names in a server's certificate, escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names(Vec<String>);
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, ", but for {}", self.0.join(", "))
+    }
+}
+
+impl EndpointCause {
+    /// A TCP connection could not be made.
+    pub(super) fn of_connecting(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::NothingListens,
+            io::ErrorKind::TimedOut => Self::Late(Stage::Connect),
+            kind => Self::Unreachable(kind.to_string()),
+        }
+    }
+
+    /// A connection ended, and TLS gave no reason.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        Self::Closed(error.kind().to_string())
+    }
+
+    /// HTTP/2 ended a connection or a call. The innermost error says most.
+    pub(super) fn of_http2(mut error: &(dyn std::error::Error + 'static)) -> Self {
+        while let Some(source) = error.source() {
+            error = source;
+        }
+        Self::Http2(escape(error.to_string().as_bytes()))
+    }
+
+    /// TLS ended a connection, on either side.
+    pub(super) fn of_tls(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(reason) => Self::of_server_certificate(reason),
+            rustls::Error::AlertReceived(alert) => Self::of_alert(*alert),
+            rustls::Error::InvalidMessage(_) => Self::NotTls,
+            other => Self::Incompatible(escape(other.to_string().as_bytes())),
+        }
+    }
+
+    fn of_server_certificate(reason: &CertificateError) -> Self {
+        match reason {
+            CertificateError::NotValidForName => Self::ServerName(Names(Vec::new())),
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                Self::ServerName(Names(shown(presented)))
+            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::ServerIssuer,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                Self::ServerExpired
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Self::ServerNotYetValid
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::ServerPurpose
+            }
+            other => Self::ServerCertificate(escape(other.to_string().as_bytes())),
+        }
+    }
+
+    /// RFC 8446, section 6.2.
+    fn of_alert(alert: AlertDescription) -> Self {
+        let name = match alert {
+            AlertDescription::BadCertificate => "bad certificate",
+            AlertDescription::UnsupportedCertificate => "unsupported certificate",
+            AlertDescription::CertificateRevoked => "certificate revoked",
+            AlertDescription::CertificateExpired => "certificate expired",
+            AlertDescription::CertificateUnknown => "certificate unknown",
+            AlertDescription::UnknownCA => "unknown CA",
+            AlertDescription::AccessDenied => "access denied",
+            AlertDescription::CertificateRequired => "certificate required",
+            AlertDescription::NoApplicationProtocol => return Self::NotHttp2,
+            other => {
+                let alert = escape(format!("{other:?}").as_bytes());
+                return Self::Incompatible(format!("the server gave up with the alert {alert}"));
+            }
+        };
+        Self::ClientCertificate(name.to_owned())
+    }
+
+    /// A gRPC status: the server's, or tonic's own about what the server sent.
+    pub(super) fn of_status(status: &tonic::Status) -> Self {
+        let message = escape(status.message().as_bytes());
+        let says = |words| status.message().contains(words);
+        match status.code() {
+            // etcd's own words, where its codes alone say too little.
+            _ if says("not supported for learner") => Self::Learner,
+            Code::InvalidArgument if says("user name is empty") => Self::Anonymous(message),
+            Code::FailedPrecondition if says("user name not found") => Self::Identity(message),
+            Code::PermissionDenied | Code::Unauthenticated => Self::Identity(message),
+            Code::OutOfRange => Self::TooLarge,
+            Code::Internal | Code::Unimplemented => Self::NotMemberList(message),
+            _ => Self::Status(message),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NothingListens => "start etcd there, or correct etcd_endpoints",
+            Self::Unreachable(_) | Self::Late(Stage::Connect) => {
+                "check that address in etcd_endpoints, the route and the firewall"
+            }
+            Self::Late(_) | Self::Closed(_) | Self::Status(_) => "read etcd's log on that host",
+            Self::NotTls => "etcd must serve https there, or correct etcd_endpoints",
+            Self::NotHttp2 | Self::Http2(_) | Self::TooLarge | Self::NotMemberList(_) => {
+                "find out what listens there, or correct etcd_endpoints"
+            }
+            Self::Incompatible(_) => {
+                "compare etcd's TLS settings: TLS 1.2 or 1.3 with AEAD ciphers will do"
+            }
+            Self::ServerName(_) => {
+                "issue etcd's server certificate for that host too, or use a host that it is for"
+            }
+            Self::ServerIssuer => {
+                "ca_certificate must be etcd's CA; if it is, something else answers in etcd's place"
+            }
+            Self::ServerExpired | Self::ServerNotYetValid => {
+                "renew etcd's server certificate, or correct this host's clock"
+            }
+            Self::ServerPurpose | Self::ServerCertificate(_) => {
+                "issue etcd's server certificate anew, with extendedKeyUsage serverAuth"
+            }
+            Self::ClientCertificate(_) => {
+                "etcd's --trusted-ca-file must hold ca_certificate, and the clocks must agree"
+            }
+            Self::Identity(_) => {
+                "etcd's authentication is on: run etcdctl user add etcd-signer --no-password; \
+                 it needs no role"
+            }
+            Self::Anonymous(_) => {
+                "etcd's authentication is on: start etcd with --client-cert-auth, \
+                 so that it takes the name from the certificate"
+            }
+            Self::Learner => "put a voting member into etcd_endpoints too",
+            Self::NoMember(_) => {
+                "look at etcdctl member list, and at each member's --advertise-client-urls"
+            }
+        }
+    }
+}
+
+/// The rustls error that an I/O error carries.
+pub(super) fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// How many of a certificate's names are shown.
+const SHOWN_NAMES: usize = 4;
+
+fn shown(names: &[String]) -> Vec<String> {
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(SHOWN_NAMES)
+        .map(|name| escape(bare(name).as_bytes()))
+        .collect();
+    let hidden = names.len().saturating_sub(SHOWN_NAMES);
+    if hidden > 0 {
+        shown.push(format!("and {hidden} more"));
+    }
+    shown
+}
+
+/// rustls says `DnsName("a")` and `IpAddress(10.0.0.1)`.
+fn bare(name: &str) -> &str {
+    name.split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'))
+        .map_or(name, |inner| inner.trim_matches('"'))
+}
+
+/// Every endpoint with its cause, and each piece of advice once.
+fn list(failures: &[EndpointFailure]) -> String {
+    let mut given = HashSet::new();
+    let parts: Vec<String> = failures
+        .iter()
+        .map(|EndpointFailure { endpoint, cause }| {
+            let advice = cause.advice();
+            if given.insert(advice) {
+                format!("{endpoint}: {cause}: {advice}")
+            } else {
+                format!("{endpoint}: {cause}")
+            }
+        })
+        .collect();
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EndpointCause, EndpointFailure, MemberListError, Stage};
+    use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
+    use tonic::{Code, Status};
+
+    fn failure(endpoint: &str, cause: EndpointCause) -> EndpointFailure {
+        EndpointFailure {
+            endpoint: endpoint.to_owned(),
+            cause,
+        }
+    }
+
+    #[test]
+    fn one_line_names_every_endpoint_and_each_advice_once() {
+        let error = MemberListError::NoAnswer(vec![
+            failure("https://a:1", EndpointCause::NothingListens),
+            failure("https://b:1", EndpointCause::Late(Stage::Handshake)),
+            failure("https://c:1", EndpointCause::NothingListens),
+        ]);
+        assert_eq!(
+            error.to_string(),
+            "no member list from etcd: \
+             https://a:1: nothing listens there: start etcd there, or correct etcd_endpoints; \
+             https://b:1: no answer in time (during the TLS handshake): \
+             read etcd's log on that host; \
+             https://c:1: nothing listens there"
+        );
+    }
+
+    #[test]
+    fn says_which_side_refused() {
+        let server =
+            EndpointCause::of_tls(&rustls::Error::AlertReceived(AlertDescription::UnknownCA));
+        assert_eq!(
+            server.to_string(),
+            "the server refused our certificate (unknown CA)"
+        );
+        let ours = EndpointCause::of_tls(&CertificateError::UnknownIssuer.into());
+        assert_eq!(ours, EndpointCause::ServerIssuer);
+    }
+
+    #[test]
+    fn what_a_server_says_is_escaped_and_cut() {
+        let status = Status::new(Code::Unavailable, format!("\x1b[31m\n{}", "x".repeat(9000)));
+        let line = MemberListError::NoAnswer(vec![failure(
+            "https://a:1",
+            EndpointCause::of_status(&status),
+        )]);
+        let line = line.to_string();
+        assert!(line.contains(r#"("\x1b[31m\nxxx"#), "{line}");
+        assert!(line.len() < 400, "{line}");
+
+        let name = "a\u{202e}\n".to_owned();
+        let presented = vec![name; 9];
+        let expected = "b".try_into().unwrap();
+        let cause = EndpointCause::of_tls(
+            &CertificateError::NotValidForNameContext {
+                expected,
+                presented,
+            }
+            .into(),
+        );
+        let line = cause.to_string();
+        assert!(
+            line.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+            "{line}"
+        );
+        assert!(line.ends_with(r"a\xe2\x80\xae\n, and 5 more"), "{line}");
+    }
+
+    #[test]
+    fn knows_etcds_ways_to_refuse_an_identity() {
+        for (code, message) in [
+            (Code::FailedPrecondition, "etcdserver: user name not found"),
+            (Code::PermissionDenied, "etcdserver: permission denied"),
+            (Code::Unauthenticated, "etcdserver: invalid auth token"),
+        ] {
+            let cause = EndpointCause::of_status(&Status::new(code, message));
+            assert_eq!(cause, EndpointCause::Identity(message.to_owned()));
+            assert!(cause.advice().contains("user add etcd-signer"));
+        }
+        let anonymous = Status::new(Code::InvalidArgument, "etcdserver: user name is empty");
+        let cause = EndpointCause::of_status(&anonymous);
+        assert!(cause.advice().contains("--client-cert-auth"), "{cause}");
+        let learner = Status::new(
+            Code::FailedPrecondition,
+            "etcdserver: rpc not supported for learner",
+        );
+        assert_eq!(EndpointCause::of_status(&learner), EndpointCause::Learner);
+    }
+}

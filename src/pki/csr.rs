@@ -1,0 +1,296 @@
+//! The certificate request: base64, then PEM or DER, then a [`Csr`] with its proof of possession.
+//!
+//! What a request asks for besides its key and common name is never read: attributes and
+//! requested extensions are only part of what the signature covers.
+
+use crate::pki::public_key::{KeyRefusal, PublicKey, SignatureRefusal};
+use crate::pki::strict_der::{
+    self, BIT_STRING, DerError, Element, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::UnparsedPublicKey;
+
+/// A PKCS#10 request (RFC 2986) whose sender has shown to hold the private key.
+///
+/// [`Csr::from_input`] and [`Csr::from_file`] are its only constructors.
+#[derive(Clone, Debug)]
+pub struct Csr {
+    common_name: Vec<u8>,
+    public_key: PublicKey,
+}
+
+/// Why a request is not acceptable. Every text begins with `request refused: `.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("request refused: {0}")]
+pub struct CsrError(#[from] CsrCause);
+
+/// The cause of a [`CsrError`], in the order in which the checks are made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CsrCause {
+    /// Standard input was empty, or all white space.
+    #[error(
+        "standard input is empty: send the request in base64: base64 < client.csr | ssh ... NAME"
+    )]
+    Empty,
+    /// A PEM block that was not base64-encoded once more.
+    #[error(
+        "it is PEM as it stands: send it in base64 once more: base64 < client.csr | ssh ... NAME"
+    )]
+    BarePem,
+    /// DER that was not base64-encoded.
+    #[error("it is DER as it stands: send it in base64: base64 < client.der | ssh ... NAME")]
+    BareDer,
+    /// A byte of the URL and file name alphabet (RFC 4648, section 5).
+    #[error("it is base64 in the URL alphabet (- and _): use the standard one (+ and /)")]
+    UrlAlphabet,
+    /// A byte that no base64 has.
+    #[error("it is not base64: the byte {0:#04x} does not belong in it")]
+    StrayByte(u8),
+    /// Padding that is missing, misplaced or too much, or a last symbol with stray bits.
+    #[error("its base64 does not end as it should: was it cut short, or its = padding left out?")]
+    Padding,
+    /// PEM whose frame or contents cannot be read.
+    #[error("its PEM block cannot be read: was it cut short?")]
+    BrokenPem,
+    /// Neither PEM nor DER inside the base64.
+    #[error("what it holds is neither PEM nor DER")]
+    NeitherPemNorDer,
+    /// More than one PEM block.
+    #[error("it holds more than one PEM block: send one CERTIFICATE REQUEST alone")]
+    SeveralBlocks,
+    /// A PEM block of another kind.
+    #[error("it is a {0}: send a CERTIFICATE REQUEST")]
+    WrongLabel(&'static str),
+    /// DER that breaks the encoding's rules.
+    #[error("its DER is not exact: {0}")]
+    DerError(#[from] DerError),
+    /// DER that is not a CertificationRequest.
+    #[error("it is no PKCS#10 request: {0}")]
+    Structure(&'static str),
+    /// Another version than 1.
+    #[error("its version is not 1, the only one that PKCS#10 has")]
+    Version,
+    /// The public key.
+    #[error(transparent)]
+    Key(#[from] KeyRefusal),
+    /// The signature algorithm.
+    #[error(transparent)]
+    SignatureAlgorithm(#[from] SignatureRefusal),
+    /// A point that does not satisfy its curve's equation.
+    #[error("its key's point is not on the curve: make a new key")]
+    OffCurve,
+    /// The proof of possession fails.
+    #[error(
+        "its signature does not verify with its own key: it was altered, or signed by another key"
+    )]
+    Signature,
+    /// No common name.
+    #[error("its subject has no common name: make it with CN=<the name asked for>")]
+    NoCommonName,
+    /// More than one common name.
+    #[error("its subject has {0} common names: make it with one")]
+    SeveralCommonNames(usize),
+    /// A common name in a string type whose bytes are not its characters.
+    #[error("its common name is in a string type other than UTF8String or PrintableString")]
+    CommonNameType,
+}
+
+impl Csr {
+    /// Takes what arrived on standard input, and makes every check that needs no name:
+    /// encoding, structure, key, signature.
+    ///
+    /// # Errors
+    /// [`CsrError`], with the first check that fails.
+    pub fn from_input(input: &[u8]) -> Result<Self, CsrError> {
+        let bytes = decode_base64(input)?;
+        let der = decode_pem_or_der(bytes)?;
+        Ok(Self::from_der(&der)?)
+    }
+
+    /// Takes a request as a file holds it, PEM or DER, with the same checks.
+    ///
+    /// # Errors
+    /// [`CsrError`], with the first check that fails.
+    pub fn from_file(contents: Vec<u8>) -> Result<Self, CsrError> {
+        let der = decode_pem_or_der(contents)?;
+        Ok(Self::from_der(&der)?)
+    }
+
+    /// The subject's one common name.
+    #[must_use]
+    pub fn common_name(&self) -> &[u8] {
+        &self.common_name
+    }
+
+    /// The key that the request was signed with.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// The key alone: all of the request that may enter a certificate.
+    #[must_use]
+    pub fn into_public_key(self) -> PublicKey {
+        self.public_key
+    }
+
+    fn from_der(der: &[u8]) -> Result<Self, CsrCause> {
+        let request = strict_der::single(der)?;
+        let parts = request
+            .inside(SEQUENCE)
+            .ok_or(CsrCause::Structure("it is not a SEQUENCE"))?;
+        let [info, algorithm, signature] = parts.as_slice() else {
+            return Err(CsrCause::Structure("it does not have three parts"));
+        };
+        let fields = info
+            .inside(SEQUENCE)
+            .ok_or(CsrCause::Structure("its first part is not a SEQUENCE"))?;
+        // RFC 2986, section 4.1 makes the attributes mandatory. Some makers leave them out
+        // when there are none, and since they are not read, nothing depends on them.
+        let (version, subject, spki) = match fields.as_slice() {
+            [version, subject, spki] => (version, subject, spki),
+            [version, subject, spki, attributes] if attributes.tag == ATTRIBUTES => {
+                (version, subject, spki)
+            }
+            _ => {
+                return Err(CsrCause::Structure(
+                    "it does not hold version, subject, key and attributes alone",
+                ));
+            }
+        };
+        if version.tag != INTEGER {
+            return Err(CsrCause::Structure("its version is not an INTEGER"));
+        }
+        if version.contents != [0] {
+            return Err(CsrCause::Version);
+        }
+        let public_key = PublicKey::from_spki(spki)?;
+        verify(&public_key, info.encoding, algorithm, signature)?;
+        Ok(Self {
+            common_name: common_name(subject)?,
+            public_key,
+        })
+    }
+}
+
+/// The identifier octet of `attributes [0]`.
+const ATTRIBUTES: u8 = 0xa0;
+
+fn decode_base64(input: &[u8]) -> Result<Vec<u8>, CsrCause> {
+    const PEM_START: &[u8] = b"-----BEGIN ";
+    let symbols: Vec<u8> = input
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    if symbols.is_empty() {
+        return Err(CsrCause::Empty);
+    }
+    if input.windows(PEM_START.len()).any(|at| at == PEM_START) {
+        return Err(CsrCause::BarePem);
+    }
+    STANDARD.decode(&symbols).map_err(|error| {
+        let stray = symbols
+            .iter()
+            .copied()
+            .find(|b| !matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'='));
+        match (stray, error) {
+            _ if matches!(input, [SEQUENCE, 0x81..=0x83, ..]) => CsrCause::BareDer,
+            (Some(b'-' | b'_'), _) => CsrCause::UrlAlphabet,
+            (Some(byte), _) => CsrCause::StrayByte(byte),
+            (None, _) => CsrCause::Padding,
+        }
+    })
+}
+
+fn decode_pem_or_der(bytes: Vec<u8>) -> Result<Vec<u8>, CsrCause> {
+    const BOUNDARY: &[u8] = b"-----BEGIN ";
+    let blocks = bytes
+        .windows(BOUNDARY.len())
+        .filter(|at| *at == BOUNDARY)
+        .count();
+    match blocks {
+        0 if bytes.first() == Some(&SEQUENCE) => return Ok(bytes),
+        0 => return Err(CsrCause::NeitherPemNorDer),
+        1 => {}
+        _ => return Err(CsrCause::SeveralBlocks),
+    }
+    // DER may hold such text, but then it is still DER.
+    if bytes.first() == Some(&SEQUENCE) && strict_der::single(&bytes).is_ok() {
+        return Ok(bytes);
+    }
+    let parsed = pem::parse_many(&bytes).map_err(|_| CsrCause::BrokenPem)?;
+    let block = parsed.into_iter().next().ok_or(CsrCause::BrokenPem)?;
+    match block.tag() {
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Ok(block.into_contents()),
+        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
+            Err(CsrCause::WrongLabel("certificate, not a request for one"))
+        }
+        tag if tag.ends_with("PRIVATE KEY") => Err(CsrCause::WrongLabel(
+            "private key, which must never leave its host",
+        )),
+        tag if tag.ends_with("PUBLIC KEY") => Err(CsrCause::WrongLabel("public key alone")),
+        _ => Err(CsrCause::WrongLabel("PEM block of another kind")),
+    }
+}
+
+/// The proof of possession: the signature over the CertificationRequestInfo as it stands.
+fn verify(
+    key: &PublicKey,
+    info: &[u8],
+    algorithm: &Element<'_>,
+    signature: &Element<'_>,
+) -> Result<(), CsrCause> {
+    let algorithm = strict_der::algorithm(algorithm).ok_or(CsrCause::Structure(
+        "its signature algorithm cannot be read",
+    ))?;
+    let verification = key.key_type().verification(&algorithm)?;
+    let Some([0, signature @ ..]) = signature.contents_of(BIT_STRING) else {
+        return Err(CsrCause::Structure(
+            "its signature is not a BIT STRING of whole bytes",
+        ));
+    };
+    UnparsedPublicKey::new(verification, key.subject_public_key())
+        .verify(info, signature)
+        .map_err(|_| {
+            if key.is_on_curve() {
+                CsrCause::Signature
+            } else {
+                CsrCause::OffCurve
+            }
+        })
+}
+
+/// The value of the one common name, among all relative distinguished names (RFC 5280,
+/// section 4.1.2.4).
+fn common_name(subject: &Element<'_>) -> Result<Vec<u8>, CsrCause> {
+    const NO_NAME: CsrCause = CsrCause::Structure("its subject is not a distinguished name");
+    /// 2.5.4.3, as its contents octets.
+    const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+    let mut values = Vec::new();
+    for relative_name in subject.inside(SEQUENCE).ok_or(NO_NAME)? {
+        for attribute in relative_name.inside(SET).ok_or(NO_NAME)? {
+            let parts = attribute.inside(SEQUENCE).ok_or(NO_NAME)?;
+            let [attribute_type, value] = parts.as_slice() else {
+                return Err(NO_NAME);
+            };
+            let attribute_type = attribute_type.contents_of(OBJECT_IDENTIFIER);
+            if attribute_type.ok_or(NO_NAME)? == COMMON_NAME {
+                values.push(*value);
+            }
+        }
+    }
+    let [value] = values.as_slice() else {
+        return Err(match values.len() {
+            0 => CsrCause::NoCommonName,
+            several => CsrCause::SeveralCommonNames(several),
+        });
+    };
+    // UTF8String, PrintableString, TeletexString, IA5String: in these, a name of ASCII
+    // letters has the bytes that it has in UTF-8.
+    match value.tag {
+        0x0c | 0x13 | 0x14 | 0x16 => Ok(value.contents.to_vec()),
+        _ => Err(CsrCause::CommonNameType),
+    }
+}

@@ -1,0 +1,110 @@
+//! PEM (RFC 7468): blocks as they are written, and the one certificate in an answer.
+
+/// Why there is not exactly one certificate in an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SingleCertificateError {
+    /// None.
+    #[error("its answer holds no certificate")]
+    None,
+    /// One that does not end.
+    #[error("its answer holds a certificate that is cut short")]
+    Truncated,
+    /// More than one.
+    #[error("its answer holds more than one certificate")]
+    Several,
+}
+
+/// A certificate in PEM (RFC 7468, section 5).
+#[must_use]
+pub fn encode_certificate(der: &[u8]) -> String {
+    encode("CERTIFICATE", der)
+}
+
+/// One PEM block with lines of 64 characters.
+#[must_use]
+pub fn encode(label: &str, der: &[u8]) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new(label, der), config)
+}
+
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+const END: &[u8] = b"-----END CERTIFICATE-----";
+
+/// The single PEM block of a certificate in an answer, whatever text surrounds it: a banner, or
+/// what an `sshrc` prints.
+///
+/// # Errors
+/// [`SingleCertificateError`].
+pub(crate) fn single_certificate(answer: &[u8]) -> Result<&[u8], SingleCertificateError> {
+    let start = find(answer, BEGIN).ok_or(SingleCertificateError::None)?;
+    let block = answer.get(start..).ok_or(SingleCertificateError::None)?;
+    let end = find(block, END)
+        .and_then(|at| at.checked_add(END.len()))
+        .ok_or(SingleCertificateError::Truncated)?;
+    let (block, rest) = block
+        .split_at_checked(end)
+        .ok_or(SingleCertificateError::Truncated)?;
+    let inner = block.get(BEGIN.len()..).unwrap_or_default();
+    if find(rest, BEGIN).is_some() || find(inner, BEGIN).is_some() {
+        return Err(SingleCertificateError::Several);
+    }
+    Ok(block)
+}
+
+fn find(within: &[u8], wanted: &[u8]) -> Option<usize> {
+    within.windows(wanted.len()).position(|at| at == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SingleCertificateError, single_certificate};
+
+    const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----";
+
+    #[test]
+    fn one_block_is_found_amid_junk() {
+        for (before, after) in [
+            ("", ""),
+            ("", "\n"),
+            ("Welcome!\r\n-----BEGIN X-----\n", "\nbye\n"),
+            ("\0\x1b[2J\n", "\n\0"),
+        ] {
+            let answer = format!("{before}{BLOCK}{after}");
+            assert_eq!(single_certificate(answer.as_bytes()), Ok(BLOCK.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn anything_but_one_is_refused() {
+        for (answer, expected) in [
+            (String::new(), SingleCertificateError::None),
+            (
+                "-----BEGIN CERTIFICATE REQUEST-----".to_owned(),
+                SingleCertificateError::None,
+            ),
+            (BLOCK[..40].to_owned(), SingleCertificateError::Truncated),
+            (
+                BLOCK[..BLOCK.len() - 1].to_owned(),
+                SingleCertificateError::Truncated,
+            ),
+            (
+                format!("{BLOCK}\n{BLOCK}\n"),
+                SingleCertificateError::Several,
+            ),
+            (
+                format!("{}{BLOCK}", &BLOCK[..30]),
+                SingleCertificateError::Several,
+            ),
+            (
+                format!("{BLOCK}\n{}", &BLOCK[..30]),
+                SingleCertificateError::Several,
+            ),
+        ] {
+            assert_eq!(
+                single_certificate(answer.as_bytes()),
+                Err(expected),
+                "{answer}"
+            );
+        }
+    }
+}

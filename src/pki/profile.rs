@@ -1,0 +1,136 @@
+//! The certificate profile: fixed here, with nothing of the client's in it but name and key.
+
+use crate::pki::ca::certificate::CaCertificate;
+use crate::pki::grant::{Grant, Subject};
+use crate::pki::member_host::MemberHost;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    SanType, SerialNumber,
+};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// How far in the past validity begins at most, for clients whose clock is behind.
+const MAX_BACKDATE: i64 = 60;
+
+/// A certificate's fields could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// The system has no random numbers.
+    #[error("internal error: the system's random numbers failed: report it")]
+    Random,
+    /// A time or a name that cannot be written into a certificate.
+    #[error("internal error: {0} cannot be encoded: report it")]
+    Encoding(&'static str),
+}
+
+/// When a certificate is valid: both ends in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: i64,
+    /// The last second.
+    pub not_after: i64,
+    /// Whether the CA's own end cut it short.
+    pub ends_with_ca: bool,
+}
+
+impl Validity {
+    /// `total` from a little before `now`, and never beyond the CA's own end.
+    ///
+    /// It begins a minute in the past, or a quarter of `total` where that is less.
+    #[must_use]
+    pub fn starting(now: i64, total: Duration, ca: &CaCertificate) -> Self {
+        let total = i64::try_from(total.as_secs()).unwrap_or(0);
+        let backdate = MAX_BACKDATE.min(total.wrapping_div(4));
+        let not_before = now.saturating_sub(backdate);
+        let wanted = not_before.saturating_add(total);
+        Self {
+            not_before,
+            not_after: wanted.min(ca.not_after()),
+            ends_with_ca: wanted > ca.not_after(),
+        }
+    }
+}
+
+/// A serial number: 159 random bits (RFC 5280, section 4.1.2.2 has room for no more).
+///
+/// # Errors
+/// [`ProfileError::Random`], when the system has no random numbers.
+pub fn serial() -> Result<[u8; 20], ProfileError> {
+    let mut serial = [0; 20];
+    SystemRandom::new()
+        .fill(&mut serial)
+        .map_err(|_| ProfileError::Random)?;
+    let [first, ..] = &mut serial;
+    *first &= 0x7f;
+    Ok(serial)
+}
+
+/// How long the signer's own certificate is valid in all: more than its one call takes.
+pub(crate) const SIGNER_VALIDITY: Duration = Duration::from_secs(5 * 60);
+
+/// The parameters of the certificate that was granted.
+///
+/// # Errors
+/// [`ProfileError::Encoding`], for a time beyond the year 9999.
+pub fn parameters(
+    grant: &Grant,
+    validity: Validity,
+    serial: [u8; 20],
+) -> Result<CertificateParams, ProfileError> {
+    let mut params = leaf(grant.subject().common_name(), validity, serial)?;
+    (params.extended_key_usages, params.subject_alt_names) = match grant.subject() {
+        // The name is in the alternative names too: etcd takes a certificate without any on its
+        // peer port, where client and peer CA are one.
+        subject @ (Subject::Master(_) | Subject::Signer) => (
+            vec![ExtendedKeyUsagePurpose::ClientAuth],
+            vec![dns_name(subject.common_name())?],
+        ),
+        // etcd's JSON gateway is a client of its own server, and peers are each other's clients.
+        Subject::Member(hosts) => (
+            vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
+            hosts
+                .iter()
+                .map(|host| match host {
+                    MemberHost::Address(address) => Ok(SanType::IpAddress(*address)),
+                    MemberHost::Name(name) => dns_name(name),
+                })
+                .collect::<Result<_, _>>()?,
+        ),
+    };
+    Ok(params)
+}
+
+/// What every certificate has, whatever it is for.
+fn leaf(
+    name: &str,
+    validity: Validity,
+    serial: [u8; 20],
+) -> Result<CertificateParams, ProfileError> {
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.not_before = date(validity.not_before)?;
+    params.not_after = date(validity.not_after)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn dns_name(name: &str) -> Result<SanType, ProfileError> {
+    let name = name
+        .try_into()
+        .map_err(|_| ProfileError::Encoding("the name"))?;
+    Ok(SanType::DnsName(name))
+}
+
+fn date(seconds: i64) -> Result<OffsetDateTime, ProfileError> {
+    OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| ProfileError::Encoding("a time"))
+}

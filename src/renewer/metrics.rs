@@ -1,0 +1,114 @@
+//! Metrics for the node exporter's textfile collector (Prometheus text format, version 0.0.4).
+
+use super::config::RenewerConfig;
+use super::due::{self, Assessment, Condition};
+use super::installed_file;
+use super::report;
+use super::state::{Outcome, State};
+use std::fmt::Write as _;
+
+/// Writes the metrics, if the settings or the command line name a file. A file that cannot be
+/// written is said, and no more: the certificate matters, not this.
+pub(crate) fn write_if_wanted(
+    config: &RenewerConfig,
+    found: Option<&Assessment>,
+    state: &State,
+    now: i64,
+) {
+    let Some(path) = &config.metrics else { return };
+    installed_file::remove_temporary_files(path);
+    let text = text(config, found, state, now);
+    if let Err(error) = installed_file::replace(path, text.as_bytes(), 0o644) {
+        report::error(&format!("metrics: {error}"));
+    }
+}
+
+fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: i64) -> String {
+    let mut text = String::new();
+    let name = config.name.as_str();
+    let mut gauge = |metric: &str, help: &str, labels: &str, value: Option<i64>| {
+        let Some(value) = value else { return };
+        let metric = format!("etcd_client_cert_{metric}");
+        if !text.contains(&format!("# TYPE {metric} ")) {
+            let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} gauge");
+        }
+        let _ = writeln!(text, "{metric}{{name=\"{name}\"{labels}}} {value}");
+    };
+    let leaf = found.and_then(|found| found.leaf.as_ref());
+    let usable =
+        found.is_some_and(|found| matches!(found.condition, Condition::Valid | Condition::Due));
+    gauge(
+        "usable",
+        "Whether the certificate in place is this master's and in force.",
+        "",
+        Some(usable.into()),
+    );
+    gauge(
+        "not_after_timestamp_seconds",
+        "The end of the certificate's validity.",
+        "",
+        leaf.map(super::leaf::Leaf::not_after),
+    );
+    gauge(
+        "due_timestamp_seconds",
+        "From when on the certificate is to be renewed.",
+        "",
+        leaf.map(due::due_at),
+    );
+    gauge(
+        "last_run_timestamp_seconds",
+        "When renew last ran.",
+        "",
+        state.last_run,
+    );
+    gauge(
+        "last_attempt_timestamp_seconds",
+        "When a signer was last asked.",
+        "",
+        state.last_attempt,
+    );
+    gauge(
+        "last_success_timestamp_seconds",
+        "When a certificate was last put in place.",
+        "",
+        state.last_success,
+    );
+    for outcome in Outcome::ALL {
+        gauge(
+            "last_outcome",
+            "Ending the last run ended: 1 for the one that it was.",
+            &format!(",outcome=\"{}\"", outcome.as_str()),
+            state.outcome.map(|last| (last == outcome).into()),
+        );
+    }
+    if let Some(signer) = &state.signer {
+        gauge(
+            "signer_info",
+            "Who issued the certificate.",
+            &format!(",signer=\"{}\"", label(signer)),
+            Some(1),
+        );
+    }
+    for failure in &state.failures {
+        gauge(
+            "signer_failed",
+            "A signer that was no help in the last attempt.",
+            &format!(",signer=\"{}\"", label(&failure.signer)),
+            Some(1),
+        );
+    }
+    gauge(
+        "metrics_written_timestamp_seconds",
+        "When this file was written.",
+        "",
+        Some(now),
+    );
+    text
+}
+
+/// What the state file says is not taken on trust.
+fn label(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
+        .collect()
+}

@@ -1,0 +1,331 @@
+//! `renew`: the whole of it, in its order.
+
+use super::answer::{self, AnswerError};
+use super::authority;
+use super::config::RenewerConfig;
+use super::csr;
+use super::due::{self, Assessment, Condition, Expected};
+use super::error::{RenewalError, file_system_exit};
+use super::installed_file;
+use super::key_file::{self, KeyFileError};
+use super::leaf::{Leaf, Misfit};
+use super::lock::Lock;
+use super::metrics;
+use super::report;
+use super::signers::{self, SignerError};
+use super::ssh;
+use super::state::{Outcome, SignerFailure, State};
+use super::target::Target;
+use super::text::rfc3339;
+use crate::pki::ca::certificate::CaCertificate;
+use crate::pki::fingerprint::Fingerprint;
+use crate::pki::private_key::PrivateKey;
+use crate::system::child::{self, Ending};
+use crate::system::escape::escape;
+use crate::system::exit::Exit;
+use crate::system::new_file;
+use std::process::Command;
+
+/// The clock: seconds since 1970.
+type Clock = fn() -> i64;
+
+/// Renews the certificate if it is due, tells what came of it, and remembers it.
+#[must_use]
+pub fn renew(config: &RenewerConfig, force: bool, clock: Clock) -> Exit {
+    let _lock = match Lock::take(&config.state_directory) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => {
+            report::info("another run is at work: nothing done");
+            return Exit::Ok;
+        }
+        Err(error) => {
+            report::error(&error.to_string());
+            return file_system_exit(&error);
+        }
+    };
+    if config.accept_new_host_keys
+        && let Err(error) = installed_file::open_for_append(&config.known_hosts)
+    {
+        // ssh would take any key then, and pin none.
+        report::error(&error.to_string());
+        return file_system_exit(&error);
+    }
+    for path in [&config.ca_certificate, &config.key, &config.certificate] {
+        installed_file::remove_temporary_files(path);
+    }
+    State::sweep(&config.state_directory);
+
+    let mut run = Run {
+        config,
+        clock,
+        state: State::load(&config.state_directory),
+    };
+    run.state.last_run = Some(clock());
+    let outcome = run.renew(force);
+    let exit = run.remember(outcome);
+    let found = run.found();
+    metrics::write_if_wanted(config, found.as_ref(), &run.state, clock());
+    exit
+}
+
+struct Run<'a> {
+    config: &'a RenewerConfig,
+    clock: Clock,
+    state: State,
+}
+
+impl Run<'_> {
+    fn renew(&mut self, force: bool) -> Result<Outcome, RenewalError> {
+        let config = self.config;
+        let key = self.key()?;
+        let ca = self.authority()?;
+        let found = due::assess(
+            &config.certificate,
+            expected(config, &key, &ca),
+            (self.clock)(),
+        );
+        if !force && let (Condition::Valid, Some(leaf)) = (&found.condition, &found.leaf) {
+            self.run_hook()?;
+            report::info(&format!(
+                "not due before {}: {} is valid until {}",
+                rfc3339(due::due_at(leaf)),
+                config.certificate.display(),
+                rfc3339(leaf.not_after())
+            ));
+            return Ok(Outcome::NotDue);
+        }
+        let request = csr::request(&key, &config.name)?;
+        let (leaf, signer) = self.ask(|run, target| {
+            let answer = ssh::ask(config, target, config.name.as_str(), &request)?;
+            let now = (run.clock)();
+            answer::check(&answer, key.public_key(), &config.name, &ca, now)
+                .map_err(|refusal| run.explain(refusal, target, &ca).into())
+        })?;
+        self.put_in_place(&leaf)?;
+        self.state.last_success = Some((self.clock)());
+        self.state.signer = Some(signer.to_string());
+        report::info(&format!(
+            "renewed by {signer}: {} is valid until {}",
+            config.certificate.display(),
+            rfc3339(leaf.not_after())
+        ));
+        let hook = self.run_hook();
+        self.refresh_members(&signer);
+        hook.map(|()| Outcome::Renewed)
+    }
+
+    /// The key in place, or a new one.
+    fn key(&self) -> Result<PrivateKey, RenewalError> {
+        let path = &self.config.key;
+        if let Some(key) = key_file::load(path)? {
+            return Ok(key);
+        }
+        let made = key_file::create(path, self.config.key_type)?;
+        report::info(&format!("made the key {}", path.display()));
+        // Somebody took it away again in between.
+        made.ok_or_else(|| {
+            RenewalError::Key(KeyFileError::Unreadable {
+                path: path.display().to_string(),
+                source: std::io::ErrorKind::NotFound.into(),
+            })
+        })
+    }
+
+    /// The CA certificate in place, or a signer's.
+    fn authority(&mut self) -> Result<CaCertificate, RenewalError> {
+        let config = self.config;
+        let pinned = config.ca_fingerprint.as_ref();
+        let path = &config.ca_certificate;
+        if let Some(ca) = authority::in_place(path, pinned, (self.clock)())? {
+            return Ok(ca);
+        }
+        let (ca, signer) = self.ask(|run, target| {
+            let answer = ssh::ask(config, target, "get-certificate", b"")?;
+            Ok(authority::from_answer(&answer, pinned, (run.clock)())?)
+        })?;
+        if authority::install(path, &ca)? {
+            report::info(&format!(
+                "took the CA certificate of {signer}, SHA-256 {}: {}",
+                Fingerprint::of(ca.der()),
+                path.display()
+            ));
+            return Ok(ca);
+        }
+        // Somebody else put one there meanwhile: that counts.
+        Ok(authority::in_place(path, pinned, (self.clock)())?.unwrap_or(ca))
+    }
+
+    /// Asks the signers in turn: those of the settings, then the members that are remembered.
+    fn ask<T>(
+        &mut self,
+        mut ask: impl FnMut(&Self, &Target) -> Result<T, SignerError>,
+    ) -> Result<(T, Target), RenewalError> {
+        let targets = self.targets();
+        if targets.is_empty() {
+            return Err(RenewalError::NoSigners);
+        }
+        self.state.last_attempt = Some((self.clock)());
+        let mut failures: Vec<SignerFailure> = Vec::new();
+        let outcome = signers::in_turn(
+            &targets,
+            self.config.attempts,
+            |target| ask(self, target),
+            |target, failure| {
+                report::error(&format!("{target}: {failure}"));
+                let signer = target.to_string();
+                failures.retain(|earlier| earlier.signer != signer);
+                failures.push(SignerFailure {
+                    signer,
+                    reason: failure.to_string(),
+                });
+            },
+        );
+        self.state.failures = failures;
+        Ok(outcome?)
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let mut targets = self.config.signers.clone();
+        if self.config.use_members {
+            for member in self.state.members() {
+                if !targets.contains(&member) {
+                    targets.push(member);
+                }
+            }
+        }
+        targets
+    }
+
+    /// Where another CA signed, says which that is, as far as the signer tells.
+    fn explain(&self, refusal: AnswerError, target: &Target, ca: &CaCertificate) -> AnswerError {
+        if !matches!(refusal, AnswerError::Misfit(Misfit::Authority(_))) {
+            return refusal;
+        }
+        let own = Fingerprint::of(ca.der());
+        let path = self.config.ca_certificate.display();
+        let theirs = ssh::ask(self.config, target, "get-certificate", b"")
+            .ok()
+            .and_then(|answer| authority::from_answer(&answer, None, (self.clock)()).ok())
+            .map(|ca| Fingerprint::of(ca.der()));
+        let detail = match theirs {
+            Some(theirs) if theirs == own => {
+                format!(" (SHA-256 {own}), although the signer names the same CA")
+            }
+            Some(theirs) => format!(
+                ": the signer's has the SHA-256 {theirs}, the one in {path} {own}: if the CA was \
+                 replaced on purpose, put its certificate there, and only then"
+            ),
+            None => format!(" (SHA-256 {own}, in {path})"),
+        };
+        AnswerError::Misfit(Misfit::Authority(detail))
+    }
+
+    fn put_in_place(&mut self, leaf: &Leaf) -> Result<(), RenewalError> {
+        let config = self.config;
+        if !config.hook.is_empty() {
+            // Written first: whatever happens from here on, the hook is not forgotten.
+            self.state.hook_pending = true;
+            if let Err(error) = self.state.save(&config.state_directory) {
+                report::error(&format!("that the hook is owed is not remembered: {error}"));
+            }
+        }
+        new_file::create_directory(new_file::directory_of(&config.certificate))?;
+        Ok(installed_file::replace(
+            &config.certificate,
+            leaf.pem().as_bytes(),
+            0o644,
+        )?)
+    }
+
+    /// Runs the hook if a replacement still waits for it.
+    fn run_hook(&mut self) -> Result<(), RenewalError> {
+        let Some((program, arguments)) = self.config.hook.split_first() else {
+            self.state.hook_pending = false;
+            return Ok(());
+        };
+        if !self.state.hook_pending {
+            return Ok(());
+        }
+        let mut hook = Command::new(program);
+        hook.args(arguments);
+        let time = self.config.hook_timeout;
+        let failed = match child::run(&mut hook, b"", None, time) {
+            Err(error) => format!("{program} cannot be started: {error}"),
+            Ok(ended) => match ended.ending {
+                Ending::Exited(status) if status.success() => {
+                    self.state.hook_pending = false;
+                    return Ok(());
+                }
+                Ending::Exited(status) => {
+                    let text = String::from_utf8_lossy(&ended.stderr);
+                    let last = text.lines().next_back().unwrap_or_default();
+                    format!("{program} failed ({status}): {}", escape(last.as_bytes()))
+                }
+                Ending::OutputLimit | Ending::TimedOut => {
+                    format!("{program} did not end within {} s", time.as_secs())
+                }
+            },
+        };
+        Err(RenewalError::Hook(failed))
+    }
+
+    /// Remembers etcd's members as further signers. Nothing depends on it today.
+    fn refresh_members(&mut self, signer: &Target) {
+        if !self.config.use_members {
+            return;
+        }
+        match ssh::ask(self.config, signer, "get-peers", b"") {
+            Ok(answer) => self.state.set_members(&answer, signer),
+            Err(failure) => report::error(&format!(
+                "{signer}: the members are not known anew: {failure}"
+            )),
+        }
+    }
+
+    fn remember(&mut self, outcome: Result<Outcome, RenewalError>) -> Exit {
+        let exit = match outcome {
+            Ok(outcome) => {
+                self.state.outcome = Some(outcome);
+                self.state.reason = None;
+                Exit::Ok
+            }
+            Err(error) => {
+                let line = error.to_string();
+                report::error(&line);
+                self.state.outcome = Some(Outcome::Failed);
+                self.state.reason = Some(line);
+                error.exit()
+            }
+        };
+        if let Err(error) = self.state.save(&self.config.state_directory) {
+            report::error(&format!("what came of this run is not remembered: {error}"));
+        }
+        exit
+    }
+
+    /// What is in place now, for the metrics.
+    fn found(&self) -> Option<Assessment> {
+        let config = self.config;
+        let now = (self.clock)();
+        let key = key_file::load(&config.key).ok()??;
+        let ca = authority::in_place(&config.ca_certificate, config.ca_fingerprint.as_ref(), now)
+            .ok()??;
+        Some(due::assess(
+            &config.certificate,
+            expected(config, &key, &ca),
+            now,
+        ))
+    }
+}
+
+fn expected<'a>(
+    config: &'a RenewerConfig,
+    key: &'a PrivateKey,
+    ca: &'a CaCertificate,
+) -> Expected<'a> {
+    Expected {
+        key: Some(key),
+        name: &config.name,
+        ca,
+    }
+}

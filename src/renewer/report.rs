@@ -1,0 +1,16 @@
+//! What the program says: one line at a time.
+
+use crate::system::output;
+
+/// The program's name, as its error lines begin.
+pub(crate) const PROGRAM: &str = "etcd-client-cert";
+
+/// One line on standard output: there is nobody left to tell if that fails.
+pub(crate) fn info(line: &str) {
+    let _ = output::answer(format!("{line}\n").as_bytes());
+}
+
+/// One line on standard error.
+pub(crate) fn error(line: &str) {
+    output::error_line_of(PROGRAM, line);
+}

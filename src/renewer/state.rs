@@ -1,0 +1,151 @@
+//! What came of the last runs, and which members etcd had: one JSON file.
+
+use super::installed_file;
+use super::target::Target;
+use crate::system::new_file::FileSystemError;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The largest state file, in bytes.
+const SIZE_LIMIT: u64 = 64 * 1024;
+/// The most members that are remembered.
+const MAX_MEMBERS: usize = 16;
+
+/// What is remembered. Times are in seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    /// When a run last began.
+    pub last_run: Option<i64>,
+    /// Ending it ended.
+    pub outcome: Option<Outcome>,
+    /// Why, where it failed.
+    pub reason: Option<String>,
+    /// When a signer was last asked.
+    pub last_attempt: Option<i64>,
+    /// When a certificate was last put in place.
+    pub last_success: Option<i64>,
+    /// Who issued it.
+    pub signer: Option<String>,
+    /// The signers that were no help in the last attempt, and why.
+    pub failures: Vec<SignerFailure>,
+    /// The members that etcd had at the last success, as signers.
+    pub members: Vec<String>,
+    /// Whether the certificate has been replaced and the hook has not succeeded since.
+    pub hook_pending: bool,
+}
+
+/// Ending a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// A new certificate is in place.
+    Renewed,
+    /// Nothing was to do.
+    NotDue,
+    /// It did not succeed.
+    Failed,
+}
+
+impl Outcome {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Renewed, Self::NotDue, Self::Failed];
+
+    /// One word, as in the file.
+    #[must_use]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::NotDue => "not_due",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One signer that was no help.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SignerFailure {
+    /// Which.
+    pub signer: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl State {
+    /// What was remembered. A file that cannot be read or understood is as none: nothing that
+    /// matters depends on it.
+    #[must_use]
+    pub(crate) fn load(directory: &Path) -> Self {
+        installed_file::read(&path(directory), SIZE_LIMIT)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// [`FileSystemError`].
+    pub(crate) fn save(&self, directory: &Path) -> Result<(), FileSystemError> {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        installed_file::replace(&path(directory), text.as_bytes(), 0o644)
+    }
+
+    /// Removes what killed runs left of it.
+    pub(crate) fn sweep(directory: &Path) {
+        installed_file::remove_temporary_files(&path(directory));
+    }
+
+    /// The members as signers.
+    pub(crate) fn members(&self) -> impl Iterator<Item = Target> {
+        self.members.iter().filter_map(|text| Target::parse(text))
+    }
+
+    /// Remembers the members of an answer to `get-peers`, unless it names none. They are
+    /// reached as `like` is.
+    pub(crate) fn set_members(&mut self, answer: &[u8], like: &Target) {
+        let text = String::from_utf8_lossy(answer);
+        let mut members: Vec<String> = Vec::new();
+        for line in text.lines() {
+            if let Some(target) = like.from_client_url(line.trim()) {
+                let member = target.to_string();
+                if members.len() < MAX_MEMBERS && !members.contains(&member) {
+                    members.push(member);
+                }
+            }
+        }
+        if !members.is_empty() {
+            self.members = members;
+        }
+    }
+}
+
+fn path(directory: &Path) -> PathBuf {
+    directory.join("state.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+    use crate::renewer::target::Target;
+
+    #[test]
+    fn members_are_found_amid_junk_and_kept_when_there_are_none() {
+        let like = Target::parse("signer@leader:2222").unwrap();
+        let mut state = State::default();
+        state.set_members(
+            b"Welcome to leader\nhttps://10.0.0.1:2379\r\nhttps://10.0.0.1:2379\nhttps://etcd-2:2379\n\xff",
+            &like,
+        );
+        let expected = ["signer@10.0.0.1:2222", "signer@etcd-2:2222"];
+        assert_eq!(state.members, expected);
+        state.set_members(b"", &like);
+        assert_eq!(state.members, expected);
+        let many: String = (0..100)
+            .map(|i| format!("https://10.0.0.{i}:2379\n"))
+            .collect();
+        state.set_members(many.as_bytes(), &like);
+        assert_eq!(state.members.len(), 16);
+    }
+}

@@ -1,0 +1,112 @@
+//! The leader's program, `etcd-signer`: from the arguments to what they ask for.
+
+pub(crate) mod audit;
+pub(crate) mod ca_backup;
+pub(crate) mod ca_init;
+pub(crate) mod check;
+pub(crate) mod cli;
+pub(crate) mod config;
+pub(crate) mod error;
+pub(crate) mod member_sign;
+pub(crate) mod serve;
+pub(crate) mod session;
+
+use crate::system::exit::Exit;
+use crate::system::{escape, output, startup};
+use ca_backup::CaBackupError;
+use ca_init::CaInitOptions;
+use check::Verdict;
+use cli::SignerInvocation;
+use session::Environment;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+use time::OffsetDateTime;
+
+/// The program's name, as its error lines begin.
+const PROGRAM: &str = "etcd-signer";
+
+/// Runs the program. These values are all that is read of its environment.
+#[must_use]
+pub fn main(
+    arguments: Vec<OsString>,
+    original_command: Option<OsString>,
+    connection: Option<OsString>,
+) -> ExitCode {
+    startup::report_panics(PROGRAM);
+    let environment = Environment {
+        original_command: original_command.as_deref().map(OsStrExt::as_bytes),
+        connection: connection.as_deref().map(OsStrExt::as_bytes),
+        clock: || OffsetDateTime::now_utc().unix_timestamp(),
+    };
+    let exit = match cli::parse(arguments) {
+        Ok(SignerInvocation::Serve(settings)) => serve::serve(&environment, &settings),
+        Ok(SignerInvocation::MemberSign(options)) => member_sign::sign(&environment, options),
+        Ok(SignerInvocation::Check(options)) => {
+            let report = check::check(&options, (environment.clock)());
+            let text = if options.json {
+                report.to_json()
+            } else {
+                report.to_text()
+            };
+            let _ = output::answer(text.as_bytes());
+            return ExitCode::from(match report.verdict() {
+                Verdict::Ok => 0,
+                Verdict::Warn => 1,
+                Verdict::Fail => 2,
+            });
+        }
+        Ok(SignerInvocation::CaInit(options)) => init(&options),
+        Ok(SignerInvocation::CaBackup(options)) => report_outcome(
+            ca_backup::backup(&options, (environment.clock)()),
+            &format!(
+                "{}: the CA's key and certificate, encrypted. See that it can be read: etcd-signer \
+                 ca restore {0} --directory /root/tried\n",
+                escape::path(&options.file)
+            ),
+        ),
+        Ok(SignerInvocation::CaRestore(options)) => report_outcome(
+            ca_backup::restore(&options, (environment.clock)()),
+            &format!(
+                "{}: the CA's key and certificate. To sign with it: etcd-signer-endpoint open\n",
+                escape::path(&options.directory)
+            ),
+        ),
+        Err(error) => startup::usage(PROGRAM, &error),
+    };
+    ExitCode::from(exit.code())
+}
+
+fn report_outcome(outcome: Result<(), CaBackupError>, success: &str) -> Exit {
+    match outcome {
+        Ok(()) => {
+            // What was done is done, whether or not anybody reads this.
+            let _ = output::answer(success.as_bytes());
+            Exit::Ok
+        }
+        Err(error) => {
+            output::error_line(&error.to_string());
+            error.exit()
+        }
+    }
+}
+
+fn init(options: &CaInitOptions) -> Exit {
+    match ca_init::init(options, OffsetDateTime::now_utc()) {
+        Ok(made) => {
+            let text = format!(
+                "{}: the CA's private key. It is the only one: keep a copy in a safe place.\n\
+                 {}: the CA's certificate.\n",
+                escape::path(&made.key),
+                escape::path(&made.certificate)
+            );
+            // The files are there, whether or not anybody reads this.
+            let _ = output::answer(text.as_bytes());
+            Exit::Ok
+        }
+        Err(error) => {
+            output::error_line(&error.to_string());
+            error.exit()
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The audit record: one for every request, to the journal, or to `/dev/log` where there is none.
+//!
+//! Nothing here ever waits or fails: a reader that is stuck or gone costs the record, never
+//! the request.
+
+use crate::pki::profile::Validity;
+use crate::pki::verify::Certificate;
+use crate::system::escape::hex;
+use crate::system::exit::Exit;
+use ring::digest::{SHA256, digest};
+use rustix::net::{SendFlags, send};
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+/// systemd's native journal protocol.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+/// syslog (RFC 3164's format, as the C library writes it).
+const SYSLOG: &str = "/dev/log";
+/// The name that the records carry.
+const IDENTIFIER: &str = "etcd-signer";
+/// syslog's facility for private authorization messages.
+const AUTHPRIV: u8 = 10;
+
+/// Where the client comes from, as sshd says in `SSH_CONNECTION`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The client's address.
+    pub address: IpAddr,
+    /// The client's TCP port.
+    pub port: u16,
+}
+
+impl Client {
+    /// Takes the first two words of `SSH_CONNECTION` (ssh(1)), if they are an address and a port.
+    #[must_use]
+    pub fn parse(ssh_connection: Option<&[u8]>) -> Option<Self> {
+        let text = std::str::from_utf8(ssh_connection?).ok()?;
+        let mut words = text.split(' ');
+        let address = words.next()?;
+        // A link-local address carries its interface: fe80::1%eth0.
+        let address = address
+            .split_once('%')
+            .map_or(address, |(address, _)| address);
+        Some(Self {
+            address: address.parse().ok()?,
+            port: words.next()?.parse().ok()?,
+        })
+    }
+}
+
+/// What is known of a request. It is filled as the request is answered.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// The request's id, which the client was told too.
+    pub id: String,
+    /// Where the client comes from.
+    pub client: Option<Client>,
+    /// What was asked for, escaped and cut short.
+    pub request: Option<String>,
+    /// The master's name, once it is known to be one.
+    pub name: Option<String>,
+    /// SHA-256 of the DER SubjectPublicKeyInfo, hexadecimal.
+    pub public_key: Option<String>,
+    /// The serial number of what was issued, hexadecimal.
+    pub serial: Option<String>,
+    /// The end of its validity, RFC 3339.
+    pub not_after: Option<String>,
+    /// Which layers of confinement hold.
+    pub confinement: Option<&'static str>,
+    /// What the operator should know besides.
+    pub remark: Option<&'static str>,
+}
+
+impl Record {
+    /// Keeps the fingerprint of the key that a request is for.
+    pub fn set_public_key(&mut self, spki: &[u8]) {
+        self.public_key = Some(hex(digest(&SHA256, spki).as_ref()));
+    }
+
+    /// Keeps what names a certificate that was issued, and when it ends.
+    pub fn set_certificate(&mut self, certificate: &Certificate, validity: Validity) {
+        if validity.ends_with_ca {
+            self.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
+        }
+        self.serial = Some(hex(certificate.serial()));
+        self.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
+            .ok()
+            .and_then(|end| end.format(&Rfc3339).ok());
+    }
+}
+
+/// The open way to the journal or to syslog, if there is one.
+#[derive(Debug)]
+pub(crate) struct Log(Option<(Arc<UnixDatagram>, Format)>);
+
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Journal,
+    Syslog,
+}
+
+impl Log {
+    /// Opens the way. Without one, records are dropped.
+    #[must_use]
+    pub(crate) fn open() -> Self {
+        Self(
+            connect(JOURNAL)
+                .map(|socket| (Arc::new(socket), Format::Journal))
+                .or_else(|| connect(SYSLOG).map(|socket| (Arc::new(socket), Format::Syslog))),
+        )
+    }
+
+    /// Writes the record of a request, granted (`Ok`) or not. The outcome stands first in its
+    /// line, before anything of the client's.
+    pub(crate) fn write(&self, record: &Record, outcome: Result<(), (&str, Exit)>) {
+        let Some((socket, format)) = &self.0 else {
+            return;
+        };
+        let (outcome, reason, exit) = match outcome {
+            Ok(()) => ("granted", None, Exit::Ok),
+            Err((reason, exit @ (Exit::Usage | Exit::Data))) => ("refused", Some(reason), exit),
+            Err((reason, exit)) => ("failed", Some(reason), exit),
+        };
+        let request = record.request.as_deref().unwrap_or("no command");
+        let sender = Sender {
+            socket: Arc::clone(socket),
+            format: *format,
+            priority: match exit {
+                Exit::Ok => 5,
+                Exit::Usage | Exit::Data | Exit::Io => 4,
+                _ => 3,
+            },
+        };
+        // The subscriber lives for this one event, so that no library's events come with it.
+        let subscriber = tracing_subscriber::registry().with(sender);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(
+                outcome,
+                reason,
+                request_id = record.id,
+                client_address = record.client.map(|c| tracing::field::display(c.address)),
+                client_port = record.client.map(|client| client.port),
+                request = record.request,
+                name = record.name,
+                serial = record.serial,
+                public_key_sha256 = record.public_key,
+                not_after = record.not_after,
+                confinement = record.confinement,
+                remark = record.remark,
+                exit_code = exit.code(),
+                "{outcome}: {request}{}{}",
+                if reason.is_some() { ": " } else { "" },
+                reason.unwrap_or_default(),
+            );
+        });
+    }
+}
+
+fn connect(path: &str) -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    socket.connect(path).ok()?;
+    Some(socket)
+}
+
+/// Turns an event into one datagram.
+struct Sender {
+    socket: Arc<UnixDatagram>,
+    format: Format,
+    priority: u8,
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Sender {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let datagram = match self.format {
+            Format::Journal => fields.journal(self.priority),
+            Format::Syslog => fields.syslog(self.priority),
+        };
+        // sendto, not write: the confinement keeps write to the client's descriptors.
+        let _ = send(&self.socket, datagram.as_bytes(), SendFlags::NOSIGNAL);
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    /// <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>, for values without a newline.
+    fn journal(&self, priority: u8) -> String {
+        let mut text = format!(
+            "MESSAGE={}\nPRIORITY={priority}\nSYSLOG_IDENTIFIER={IDENTIFIER}\nSYSLOG_FACILITY={AUTHPRIV}\n",
+            self.message
+        );
+        for (name, value) in &self.others {
+            let name = name.to_ascii_uppercase();
+            let _ = writeln!(text, "ETCD_SIGNER_{name}={value}");
+        }
+        text
+    }
+
+    fn syslog(&self, priority: u8) -> String {
+        let pid = std::process::id();
+        let code = u16::from(AUTHPRIV)
+            .saturating_mul(8)
+            .saturating_add(priority.into());
+        let mut text = format!("<{code}>{IDENTIFIER}[{pid}]: {}", self.message);
+        for (name, value) in &self.others {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+            let _ = write!(text, " {name}=\"{value}\"");
+        }
+        text
+    }
+
+    fn push(&mut self, field: &Field, value: &str) {
+        // All client text is escaped where it is taken in. This holds even if it were not.
+        let line: String = value
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        match field.name() {
+            "message" => self.message = line,
+            name => self.others.push((name, line)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.push(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Client;
+
+    #[test]
+    fn takes_the_client_from_ssh_connection() {
+        let client = Client::parse(Some(b"192.0.2.7 50022 192.0.2.1 22")).unwrap();
+        assert_eq!(client.address.to_string(), "192.0.2.7");
+        assert_eq!(client.port, 50022);
+        let client = Client::parse(Some(b"fe80::1%eth0 1 fe80::2%eth0 22")).unwrap();
+        assert_eq!(client.address.to_string(), "fe80::1");
+        for bad in [
+            &b""[..],
+            b"192.0.2.7",
+            b"192.0.2.7 x",
+            b"UNKNOWN 1 2 3",
+            b"\xff 1",
+            b"\n 1",
+        ] {
+            assert_eq!(Client::parse(Some(bad)), None, "{bad:?}");
+        }
+        assert_eq!(Client::parse(None), None);
+    }
+}

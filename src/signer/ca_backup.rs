@@ -1,0 +1,191 @@
+//! `etcd-signer ca backup` and `ca restore`: the CA in an encrypted file.
+//!
+//! The format is age's, and age itself does the encrypting: a second cryptographic library
+//! would otherwise be a part of the program that signs. The bundle goes to it and comes from
+//! it through pipes, and is never on disk.
+
+use crate::pki::ca::bundle::CaBundle;
+use crate::pki::ca::certificate::CaCertificate;
+use crate::pki::ca::error::CaError;
+use crate::signer::config::SignerConfig;
+use crate::system::escape;
+use crate::system::new_file::{self, FileSystemError, NewFileError};
+use crate::system::sandbox::{SandboxError, drop_privileges};
+use crate::system::settings::{SettingsError, SettingsSource};
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use zeroize::Zeroizing;
+
+/// The program, where Debian's package has it. Not looked up: root runs this.
+const AGE: &str = "/usr/bin/age";
+
+/// More than any bundle has, in bytes.
+const SIZE_LIMIT: u64 = 256 * 1024;
+
+/// What to save, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct BackupOptions {
+    /// The file to make.
+    pub file: PathBuf,
+    /// Who can read it: age's or SSH's public keys. Without any, age asks for a passphrase.
+    pub recipients: Vec<String>,
+    /// Which settings name the CA's files.
+    pub settings: SettingsSource,
+}
+
+/// What to bring back, and where to.
+#[derive(Clone, Debug)]
+pub(crate) struct RestoreOptions {
+    /// The backup.
+    pub file: PathBuf,
+    /// Files of private keys that can read it. Without any, age asks for a passphrase.
+    pub identities: Vec<PathBuf>,
+    /// Where `ca.key` and `ca.crt` are put. Made if it is not there.
+    pub directory: PathBuf,
+}
+
+/// Why there is no backup, or why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CaBackupError {
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] SettingsError),
+    /// The CA's files, or what is in the backup.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The process could not give up what it must.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A file could not be put in its place, or one is there.
+    #[error("CA not saved or restored: {0}")]
+    NewFile(#[from] NewFileError),
+    /// Another CA's certificate is there.
+    #[error(
+        "CA not restored: {0} is another CA's certificate: restore with --directory elsewhere, \
+         or move it away"
+    )]
+    AnotherCa(String),
+    /// age is not there, or could not be talked to.
+    #[error("backup: {AGE}: {0}: install the package age")]
+    NoAge(#[source] io::Error),
+    /// age said no, on its own standard error.
+    #[error("backup: age did not do it ({0}): what it says is above")]
+    Age(ExitStatus),
+    /// age made more, or something else, than it should have.
+    #[error("backup: {0}")]
+    Unexpected(&'static str),
+}
+
+impl From<FileSystemError> for CaBackupError {
+    fn from(error: FileSystemError) -> Self {
+        Self::NewFile(error.into())
+    }
+}
+
+/// Saves the CA's key and certificate, after looking whether they fit.
+///
+/// # Errors
+/// [`CaBackupError`]. A file that exists is never overwritten.
+pub(crate) fn backup(options: &BackupOptions, now: i64) -> Result<(), CaBackupError> {
+    drop_privileges()?;
+    new_file::require_absent(&[&options.file])?;
+    let config = SignerConfig::load(&options.settings)?;
+    let bundle = CaBundle::load(&config.ca_certificate, &config.ca_key, now)?.to_pem();
+
+    let mut age = Command::new(AGE);
+    age.args(["--encrypt", "--armor"]);
+    if options.recipients.is_empty() {
+        age.arg("--passphrase");
+    }
+    for recipient in &options.recipients {
+        age.arg("--recipient").arg(recipient);
+    }
+    let encrypted = pass_through(age, bundle.as_bytes())?;
+    if !encrypted.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") {
+        return Err(CaBackupError::Unexpected("age did not make what it should"));
+    }
+    let file = new_file::prepare(&options.file, &encrypted, 0o400, None)?;
+    new_file::create(file, &options.file)?;
+    Ok(new_file::sync_directory_of(&options.file)?)
+}
+
+/// Brings a CA back. Its certificate may be there already, as it is on every member.
+///
+/// # Errors
+/// [`CaBackupError`]. Nothing that exists is overwritten.
+pub(crate) fn restore(options: &RestoreOptions, now: i64) -> Result<(), CaBackupError> {
+    drop_privileges()?;
+    let key_path = options.directory.join("ca.key");
+    let certificate_path = options.directory.join("ca.crt");
+    new_file::require_absent(&[&key_path])?;
+
+    let mut age = Command::new(AGE);
+    age.arg("--decrypt");
+    for identity in &options.identities {
+        age.arg("--identity").arg(identity);
+    }
+    age.arg("--").arg(absolute(&options.file));
+    let pem = pass_through(age, b"")?;
+    let bundle = CaBundle::parse(&pem, &options.file, now)?;
+
+    new_file::create_directory(&options.directory)?;
+    let key = new_file::prepare(&key_path, bundle.key_pem().as_bytes(), 0o400, None)?;
+    if certificate_path.symlink_metadata().is_ok() {
+        let there = CaCertificate::load(&certificate_path, now)?;
+        if there.der() != bundle.certificate().der() {
+            return Err(CaBackupError::AnotherCa(escape::path(&certificate_path)));
+        }
+        new_file::create(key, &key_path)?;
+    } else {
+        let pem = bundle.certificate().pem();
+        let certificate = new_file::prepare(&certificate_path, pem.as_bytes(), 0o444, None)?;
+        new_file::create_both((key, &key_path), (certificate, &certificate_path))?;
+    }
+    Ok(new_file::sync_directory_of(&key_path)?)
+}
+
+/// Runs age with this standard input: its standard output. It asks for passphrases on the
+/// terminal itself.
+fn pass_through(mut age: Command, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, CaBackupError> {
+    let mut child = age
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(CaBackupError::NoAge)?;
+    let output = exchange(&mut child, input);
+    let status = child.wait().map_err(CaBackupError::NoAge)?;
+    if !status.success() {
+        return Err(CaBackupError::Age(status));
+    }
+    let output = output.map_err(CaBackupError::NoAge)?;
+    if u64::try_from(output.len()).unwrap_or(u64::MAX) > SIZE_LIMIT {
+        return Err(CaBackupError::Unexpected(
+            "that is no backup of a CA: it is too large",
+        ));
+    }
+    Ok(output)
+}
+
+/// The input is a few kilobytes, which a pipe holds: it is written before anything is read.
+fn exchange(child: &mut Child, input: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
+    let written = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(input));
+    let mut output = Zeroizing::new(Vec::new());
+    if let Some(stdout) = child.stdout.take() {
+        stdout
+            .take(SIZE_LIMIT.saturating_add(1))
+            .read_to_end(&mut output)?;
+    }
+    written?;
+    Ok(output)
+}
+
+/// No name that begins with a hyphen, and none that age takes for standard input.
+fn absolute(file: &Path) -> OsString {
+    std::path::absolute(file).map_or_else(|_| file.into(), Into::into)
+}

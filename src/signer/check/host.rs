@@ -1,0 +1,79 @@
+//! The machine: what its kernel offers to confine a process, and whether its clock is right.
+
+use super::Report;
+use crate::system::child::{Ending, run};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+const TIME: Duration = Duration::from_secs(10);
+
+pub(super) fn check(report: &mut Report) {
+    confinement(report);
+    clock(report);
+}
+
+/// Both lists are the kernel's own (proc(5), securityfs).
+fn confinement(report: &mut Report) {
+    const SUBJECT: &str = "confinement";
+    let words = |path: &str, separator: char| {
+        fs::read_to_string(path).map(|text| {
+            text.trim()
+                .split(separator)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+    };
+    let seccomp = words("/proc/sys/kernel/seccomp/actions_avail", ' ')
+        .is_ok_and(|actions| actions.iter().any(|action| action == "kill_process"));
+    if !seccomp {
+        report.fail(
+            SUBJECT,
+            "this kernel takes no seccomp filter: requests are refused unless \
+             allow_without_seccomp is set",
+        );
+        return;
+    }
+    match words("/sys/kernel/security/lsm", ',') {
+        Ok(modules) if modules.iter().any(|module| module == "landlock") => {
+            report.ok(SUBJECT, "seccomp and Landlock");
+        }
+        Ok(_) => report.warn(
+            SUBJECT,
+            "seccomp alone: this kernel runs without Landlock (5.13 and later have it; boot with \
+             lsm=landlock,...)",
+        ),
+        Err(_) => report.ok(
+            SUBJECT,
+            "seccomp; whether Landlock is on cannot be read here (the audit records tell)",
+        ),
+    }
+}
+
+fn clock(report: &mut Report) {
+    const SUBJECT: &str = "clock";
+    let mut timedatectl = Command::new("/usr/bin/timedatectl");
+    let asked = run(
+        timedatectl.args(["show", "--property=NTPSynchronized", "--value"]),
+        b"",
+        Some(1024),
+        TIME,
+    );
+    match asked {
+        Ok(ended) if matches!(ended.ending, Ending::Exited(status) if status.success()) => {
+            if ended.stdout.starts_with(b"yes") {
+                report.ok(SUBJECT, "synchronised");
+            } else {
+                report.warn(
+                    SUBJECT,
+                    "not synchronised: certificates begin and end by it (chrony or \
+                     systemd-timesyncd)",
+                );
+            }
+        }
+        _ => report.warn(
+            SUBJECT,
+            "whether it is synchronised cannot be told here (timedatectl)",
+        ),
+    }
+}

@@ -1,0 +1,315 @@
+//! The command line. The forms that sshd runs are looked at first, and need no parser: as a login
+//! shell nothing is parsed at all, and as a forced command the words are the ones of the
+//! configuration.
+
+use crate::pki::member_host::MemberHost;
+use crate::pki::private_key::KeyAlgorithm;
+use crate::signer::ca_backup::{BackupOptions, RestoreOptions};
+use crate::signer::ca_init::CaInitOptions;
+use crate::signer::check::CheckOptions;
+use crate::signer::member_sign::MemberSignOptions;
+use crate::system::settings::SettingsSource;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What the process was started to do.
+#[derive(Debug)]
+pub(crate) enum SignerInvocation {
+    /// Answer the request in `SSH_ORIGINAL_COMMAND`, with these settings.
+    Serve(SettingsSource),
+    /// Look whether all is well.
+    Check(CheckOptions),
+    /// Make a certificate authority.
+    CaInit(CaInitOptions),
+    /// Save the CA in an encrypted file.
+    CaBackup(BackupOptions),
+    /// Bring the CA back from such a file.
+    CaRestore(RestoreOptions),
+    /// Certify a member of the etcd cluster.
+    MemberSign(MemberSignOptions),
+}
+
+/// Issues 24-hour etcd client certificates to Kubernetes masters, as an SSH forced command.
+#[derive(Parser)]
+#[command(name = "etcd-signer", version)]
+struct SignerCli {
+    #[command(subcommand)]
+    command: SignerCommand,
+}
+
+#[derive(Subcommand)]
+enum SignerCommand {
+    /// Answer the request in SSH_ORIGINAL_COMMAND (the forced command of sshd)
+    Serve {
+        /// Settings to use instead of /etc/etcd-signer/config.toml
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Look whether all is well with this host as a signer and as a member. Exits with 0, 1 if
+    /// there is a warning, 2 if something fails
+    Check(CheckArgs),
+    /// The certificate authority
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// The members of the etcd cluster
+    #[command(subcommand)]
+    Member(MemberCommand),
+}
+
+#[derive(Subcommand)]
+enum MemberCommand {
+    /// Sign a member's request: PEM or DER on standard input, certificate on standard output
+    Sign(SignArgs),
+}
+
+#[derive(Args)]
+struct SignArgs {
+    /// An address or a name of the member; give all that peers and clients use, 127.0.0.1 too
+    #[arg(long = "host", value_name = "HOST", required = true, value_parser = MemberHost::parse)]
+    hosts: Vec<MemberHost>,
+    /// How long the certificate is valid, in days
+    #[arg(long, default_value_t = 730, value_parser = clap::value_parser!(u16).range(1..=825))]
+    days: u16,
+    /// Settings to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum CaCommand {
+    /// Make a CA key and certificate. Nothing that exists is overwritten
+    Init(InitArgs),
+    /// Save the CA's key and certificate in an encrypted file (age's format, by age itself)
+    Backup(BackupArgs),
+    /// Bring them back from such a file. Nothing that exists is overwritten
+    Restore(RestoreArgs),
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// An address that may log in, instead of one of the drop-in's networks
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    inside: Option<String>,
+    /// An address that may not
+    #[arg(long, value_name = "ADDRESS", default_value = "198.51.100.7", value_parser = address)]
+    outside: String,
+    /// Settings to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct BackupArgs {
+    /// The file to make
+    file: PathBuf,
+    /// Who can read it: an age or SSH public key; may be given again. Without it, age asks for a
+    /// passphrase
+    #[arg(long = "recipient", value_name = "KEY")]
+    recipients: Vec<String>,
+    /// Settings to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct RestoreArgs {
+    /// The backup
+    file: PathBuf,
+    /// The file of a private key that can read it; may be given again. Without it, age asks for
+    /// the passphrase
+    #[arg(long = "identity", value_name = "FILE")]
+    identities: Vec<PathBuf>,
+    /// Where ca.key and ca.crt are put
+    #[arg(long, value_name = "DIR", default_value = "/etc/etcd/pki")]
+    directory: PathBuf,
+}
+
+#[derive(Args)]
+struct InitArgs {
+    /// Where ca.key and ca.crt are put
+    #[arg(long, value_name = "DIR", default_value = "/etc/etcd/pki")]
+    directory: PathBuf,
+    /// The kind of key (an RSA key: make it and the certificate with openssl)
+    #[arg(long, value_enum, default_value = "p256")]
+    key_type: KeyAlgorithm,
+    /// How long the CA certificate is valid, in days
+    #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u16).range(1..=36500))]
+    days: u16,
+    /// The CA's common name
+    #[arg(long, value_name = "NAME", default_value = "etcd-ca")]
+    common_name: String,
+}
+
+/// Takes the arguments, the program's own name first.
+///
+/// As a login shell the program gets `-c` and a string, or a name that begins with a hyphen.
+/// The string is what the client or the account's owner wishes to run: it is never looked at.
+/// The same holds under any name but `etcd-signer`: the account's shell is a link with another
+/// name, because `su signer -- ARGUMENTS` hands arguments to the shell as they are, and every
+/// local user can say that. Neither su nor sshd lets them choose the name.
+///
+/// # Errors
+/// clap's own, for a usage that it does not know, and for `--help` and `--version`.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<SignerInvocation, clap::Error> {
+    if is_login_shell(&arguments) {
+        return Ok(SignerInvocation::Serve(SettingsSource::Default));
+    }
+    if let Some(settings) = forced_command(&arguments) {
+        return Ok(SignerInvocation::Serve(settings));
+    }
+    Ok(match SignerCli::try_parse_from(arguments)?.command {
+        SignerCommand::Serve { config } => SignerInvocation::Serve(config.into()),
+        SignerCommand::Member(MemberCommand::Sign(args)) => {
+            SignerInvocation::MemberSign(MemberSignOptions {
+                hosts: args.hosts,
+                days: args.days,
+                settings: args.config.into(),
+            })
+        }
+        SignerCommand::Check(args) => SignerInvocation::Check(CheckOptions {
+            settings: args.config.into(),
+            inside: args.inside,
+            outside: args.outside,
+            json: args.json,
+        }),
+        SignerCommand::Ca(CaCommand::Backup(args)) => SignerInvocation::CaBackup(BackupOptions {
+            file: args.file,
+            recipients: args.recipients,
+            settings: args.config.into(),
+        }),
+        SignerCommand::Ca(CaCommand::Restore(args)) => {
+            SignerInvocation::CaRestore(RestoreOptions {
+                file: args.file,
+                identities: args.identities,
+                directory: args.directory,
+            })
+        }
+        SignerCommand::Ca(CaCommand::Init(args)) => SignerInvocation::CaInit(CaInitOptions {
+            directory: args.directory,
+            algorithm: args.key_type,
+            days: args.days,
+            common_name: args.common_name,
+        }),
+    })
+}
+
+fn address(text: &str) -> Result<String, std::net::AddrParseError> {
+    Ok(text.parse::<std::net::IpAddr>()?.to_string())
+}
+
+/// All commands and options: what man pages and shell completions are made of.
+#[must_use]
+pub fn command() -> clap::Command {
+    SignerCli::command()
+}
+
+fn is_login_shell(arguments: &[OsString]) -> bool {
+    let own_name = arguments
+        .first()
+        .and_then(|name| Path::new(name).file_name())
+        .is_none_or(|name| name == "etcd-signer");
+    !own_name || arguments.get(1).is_some_and(|first| first == "-c")
+}
+
+/// `serve`, as a forced command spells it. Any other spelling is left to clap, which knows this
+/// one too: what is spared here is building all that it knows, for each request anew.
+fn forced_command(arguments: &[OsString]) -> Option<SettingsSource> {
+    match arguments {
+        [_, serve] if serve == "serve" => Some(SettingsSource::Default),
+        [_, serve, option, file]
+            if serve == "serve" && option == "--config" && Path::new(file).is_absolute() =>
+        {
+            Some(SettingsSource::File(file.into()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SignerCli, SignerCommand, SignerInvocation, forced_command, parse};
+    use crate::system::settings::SettingsSource;
+    use clap::Parser as _;
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    fn source(arguments: &[&str]) -> Option<SettingsSource> {
+        match parse(arguments.iter().map(Into::into).collect()) {
+            Ok(SignerInvocation::Serve(source)) => Some(source),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_login_shell_form_is_never_parsed() {
+        for arguments in [
+            &["etcd-signer", "-c", "/bin/sh"][..],
+            &["etcd-signer", "-c"],
+            &[
+                "etcd-signer",
+                "-c",
+                "etcd-signer serve --config /x",
+                "--help",
+            ],
+            &["-etcd-signer"],
+            &["-sh", "ca", "init"],
+            &["etcd-signer-login"],
+            &["etcd-signer-login", "serve", "--config", "/x"],
+            &["etcd-signer-login", "ca", "init"],
+            &["/usr/bin/etcd-signer-login", "--help"],
+        ] {
+            assert_eq!(
+                source(arguments),
+                Some(SettingsSource::Default),
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn serve_takes_a_settings_file() {
+        for name in ["etcd-signer", "/usr/bin/etcd-signer", "./etcd-signer"] {
+            assert_eq!(source(&[name, "serve"]), Some(SettingsSource::Default));
+            assert_eq!(source(&[name, "ca"]), None);
+        }
+        assert_eq!(
+            source(&["etcd-signer", "serve", "--config", "/x"]),
+            Some(SettingsSource::File(PathBuf::from("/x")))
+        );
+        assert_eq!(source(&["etcd-signer"]), None);
+        assert_eq!(source(&["etcd-signer", "serve", "sh"]), None);
+    }
+
+    #[test]
+    fn the_forced_command_means_what_it_means_to_clap() {
+        for (arguments, known) in [
+            (&["etcd-signer", "serve"][..], true),
+            (&["etcd-signer", "serve", "--config", "/x"], true),
+            (&["etcd-signer", "serve", "--config", "x"], false),
+            (&["etcd-signer", "serve", "--config=/x"], false),
+            (&["etcd-signer", "serve", "--config", ""], false),
+            (&["etcd-signer", "serve", "--config", "--help"], false),
+            (&["etcd-signer", "serve", "--config"], false),
+            (&["etcd-signer", "serve", "--help"], false),
+            (&["etcd-signer", "serve", "/x"], false),
+            (&["etcd-signer", "check", "--config", "/x"], false),
+            (&["etcd-signer"], false),
+        ] {
+            let arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
+            let own = forced_command(&arguments);
+            assert_eq!(own.is_some(), known, "{arguments:?}");
+            let Some(own) = own else { continue };
+            let Ok(SignerCli {
+                command: SignerCommand::Serve { config },
+            }) = SignerCli::try_parse_from(&arguments)
+            else {
+                panic!("clap takes {arguments:?} for something else");
+            };
+            assert_eq!(own, config.into(), "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `etcd-signer member sign`: the operator certifies a member of the etcd cluster.
+//!
+//! The SSH endpoint never gets here: the account can only run `serve` (`cli`). The request takes
+//! the same way as a master's all the same, since it comes from another host.
+
+use crate::pki::csr::Csr;
+use crate::pki::grant::{Grant, MEMBER};
+use crate::pki::member_host::MemberHost;
+use crate::signer::audit::Record;
+use crate::signer::config::SignerConfig;
+use crate::signer::error::RequestError;
+use crate::signer::session::{
+    Clock, Environment, certify, confine_and_read_input, with_audit_record,
+};
+use crate::system::exit::Exit;
+use crate::system::sandbox::harden;
+use crate::system::settings::SettingsSource;
+use std::time::Duration;
+
+/// What the operator says of the member.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberSignOptions {
+    /// Its addresses and names: the subject alternative names, in this order.
+    pub hosts: Vec<MemberHost>,
+    /// How long the certificate is valid, in days: 1 to 825.
+    pub days: u16,
+    pub settings: SettingsSource,
+}
+
+/// Certifies the member whose request is on standard input, and leaves a record.
+#[must_use]
+pub(crate) fn sign(environment: &Environment<'_>, options: MemberSignOptions) -> Exit {
+    with_audit_record(environment, Some("member sign".to_owned()), |record| {
+        answer(environment.clock, options, record)
+    })
+}
+
+fn answer(
+    clock: Clock,
+    options: MemberSignOptions,
+    record: &mut Record,
+) -> Result<String, RequestError> {
+    harden()?;
+    record.name = Some(MEMBER.to_owned());
+    let config = SignerConfig::load(&options.settings)?;
+    let (ca, key_file, received) = confine_and_read_input(&config, clock, record)?;
+    let csr = Csr::from_file(received)?;
+    record.set_public_key(csr.public_key().spki());
+    let grant = Grant::member(options.hosts, csr)?;
+
+    let total = Duration::from_secs(u64::from(options.days).saturating_mul(24 * 60 * 60));
+    let certificate =
+        key_file.with_key(&ca, |key| certify(&grant, &ca, key, total, clock(), record))?;
+    Ok(certificate.pem())
+}

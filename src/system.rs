@@ -1,0 +1,16 @@
+//! What the host gives: files, descriptors, processes, confinement. It knows nothing of
+//! certificates.
+
+pub(crate) mod account;
+pub(crate) mod child;
+pub(crate) mod escape;
+pub(crate) mod exit;
+pub(crate) mod new_file;
+pub(crate) mod output;
+pub(crate) mod poll;
+pub(crate) mod relro;
+pub(crate) mod sandbox;
+pub(crate) mod settings;
+pub(crate) mod startup;
+pub(crate) mod stdin;
+pub(crate) mod trusted_file;

@@ -1,0 +1,210 @@
+//! Another program, run with bounds: on its time, and on what it may say.
+
+use crate::system::poll::wait;
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The most of standard error that is kept: its end, where the reason stands.
+const STDERR_LIMIT: usize = 16 * 1024;
+/// Ending often it is looked whether the program has ended.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Ending a program ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Ending.
+    pub ending: Ending,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// The end of its standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// Ending a program ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// By itself, or by a signal that is not ours.
+    Exited(ExitStatus),
+    /// It said more than it may, and was killed.
+    OutputLimit,
+    /// It took longer than it may, and was killed.
+    TimedOut,
+}
+
+/// Runs a program with nothing of this one's environment but a plain `PATH`, in a process group
+/// of its own, which has ended when this returns.
+///
+/// `input` must be small enough for a pipe to hold (64 KiB). Standard output of more than
+/// `stdout_limit` ends the program; without a limit it is not kept.
+///
+/// # Errors
+/// The system's, when it cannot be started or waited for.
+pub(crate) fn run(
+    command: &mut Command,
+    input: &[u8],
+    stdout_limit: Option<usize>,
+    time: Duration,
+) -> io::Result<Ended> {
+    let deadline = Instant::now()
+        .checked_add(time)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let child = command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/")
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut running = Running { child };
+    if let Some(mut stdin) = running.child.stdin.take() {
+        // A program that does not want its input says why in its own words.
+        let _ = stdin.write_all(input);
+    }
+    running.wait(stdout_limit, deadline)
+}
+
+/// Killed and reaped when dropped.
+struct Running {
+    child: Child,
+}
+
+impl Running {
+    fn wait(&mut self, stdout_limit: Option<usize>, deadline: Instant) -> io::Result<Ended> {
+        let mut out = self.child.stdout.take();
+        let mut err = self.child.stderr.take();
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let ending = loop {
+            let exited = self.child.try_wait()?;
+            // What was written before the end is still in the pipes.
+            let now = Instant::now();
+            let patience = match exited {
+                Some(_) => now,
+                None => now.checked_add(TICK).unwrap_or(now),
+            };
+            let more_out = drain(&mut out, &mut stdout, patience)?;
+            let more_err = drain(&mut err, &mut stderr, now)?;
+            let surplus = stderr.len().saturating_sub(STDERR_LIMIT);
+            stderr.drain(..surplus);
+            match stdout_limit {
+                Some(limit) if stdout.len() > limit => break Ending::OutputLimit,
+                Some(_) => {}
+                None => stdout.clear(),
+            }
+            match exited {
+                Some(status) if !more_out && !more_err => break Ending::Exited(status),
+                _ if Instant::now() >= deadline => break Ending::TimedOut,
+                None if out.is_none() => sleep(TICK),
+                _ => {}
+            }
+        };
+        Ok(Ended {
+            ending,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads what is there by the deadline, one buffer at a time; the pipe is closed at its end.
+/// Whether there was anything.
+fn drain<T: AsFd>(pipe: &mut Option<T>, into: &mut Vec<u8>, deadline: Instant) -> io::Result<bool> {
+    let Some(open) = pipe else { return Ok(false) };
+    if !wait(open.as_fd(), PollFlags::IN, deadline)? {
+        return Ok(false);
+    }
+    let mut buffer = [0_u8; 8192];
+    match rustix::io::read(open.as_fd(), &mut buffer) {
+        Ok(0) => {
+            *pipe = None;
+            Ok(false)
+        }
+        Ok(count) => {
+            into.extend(buffer.iter().take(count));
+            Ok(true)
+        }
+        Err(Errno::INTR | Errno::AGAIN) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ending, run};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn shell(line: &str, input: &[u8], time: Duration) -> super::Ended {
+        run(
+            Command::new("/bin/sh").args(["-c", line]),
+            input,
+            Some(1000),
+            time,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn what_it_says_and_how_it_ends_is_told() {
+        let ended = shell("cat; echo oops >&2; exit 65", b"hello", LONG);
+        assert!(matches!(ended.ending, Ending::Exited(status) if status.code() == Some(65)));
+        assert_eq!(
+            (&ended.stdout[..], &ended.stderr[..]),
+            (&b"hello"[..], &b"oops\n"[..])
+        );
+    }
+
+    #[test]
+    fn its_time_and_its_words_are_bounded() {
+        let start = Instant::now();
+        let ended = shell("sleep 300", b"", Duration::from_millis(300));
+        assert!(matches!(ended.ending, Ending::TimedOut));
+        let ended = shell("exec >&- 2>&-; sleep 300", b"", Duration::from_millis(300));
+        assert!(matches!(ended.ending, Ending::TimedOut));
+        let ended = shell("yes", b"", LONG);
+        assert!(
+            matches!(ended.ending, Ending::OutputLimit),
+            "{:?}",
+            ended.ending
+        );
+        let ended = shell("yes >&2", b"", Duration::from_millis(300));
+        assert!(matches!(ended.ending, Ending::TimedOut) && ended.stderr.len() <= 16 * 1024);
+        // What it leaves running holds the pipes, and keeps nobody waiting.
+        let ended = shell("sleep 300 & echo done", b"", LONG);
+        assert!(matches!(ended.ending, Ending::Exited(status) if status.success()));
+        assert_eq!(ended.stdout, b"done\n");
+        assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn nothing_of_the_environment_is_passed_on() {
+        let ended = shell("env", b"", LONG);
+        let names: Vec<_> = String::from_utf8(ended.stdout)
+            .unwrap()
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0.to_owned()))
+            .filter(|name| {
+                !["PATH", "HOME", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name.as_str())
+            })
+            .collect();
+        assert!(names.is_empty(), "{names:?}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Standard input, descriptor 0: bounded in size and in time.
+
+use crate::system::poll::wait;
+use rustix::event::PollFlags;
+use rustix::io::{Errno, read};
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// Why standard input could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// More than the limit arrived.
+    #[error("request refused: it is larger than {0} bytes: is it one certificate request?")]
+    TooLarge(usize),
+    /// It did not end in time.
+    #[error("request not received: standard input did not end within {}: send the request at once, \
+             and close the input", seconds(*.0))]
+    TimedOut(Duration),
+    /// Reading failed.
+    #[error("request not received: standard input cannot be read: {0}")]
+    Failed(#[source] io::Error),
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
+}
+
+/// Reads standard input to its end.
+///
+/// One deadline holds for all of it, however slowly the bytes come, and not more than
+/// `limit` bytes and one are ever read.
+///
+/// # Errors
+/// [`InputError`], when it is too large, takes too long, or cannot be read.
+pub(crate) fn read_to_end(
+    input: impl AsFd,
+    limit: usize,
+    timeout: Duration,
+) -> Result<Vec<u8>, InputError> {
+    let deadline = Instant::now()
+        .checked_add(timeout)
+        .ok_or(InputError::TimedOut(timeout))?;
+    let mut received = Vec::new();
+    let mut buffer = [0_u8; 8192];
+    loop {
+        wait(&input, PollFlags::IN, deadline)
+            .map_err(InputError::Failed)?
+            .then_some(())
+            .ok_or(InputError::TimedOut(timeout))?;
+        match read(&input, &mut buffer) {
+            Ok(0) => return Ok(received),
+            Ok(count) => received.extend(buffer.iter().take(count)),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(errno) => return Err(InputError::Failed(errno.into())),
+        }
+        if received.len() > limit {
+            return Err(InputError::TooLarge(limit));
+        }
+    }
+}
