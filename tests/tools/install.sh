@@ -45,6 +45,7 @@ valgrind valgrind counting instructions
 cfssl golang-cfssl a peer to measure against
 mmdebstrap mmdebstrap making the test hosts
 systemd-nspawn systemd-container running the test hosts
+promtool prometheus checking metrics and alert rules (the server is not started)
 git git tools that ask for it
 curl curl tools that ask for it
 E2
@@ -98,7 +99,7 @@ before=$(units || :)
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 for unit in $(comm -13 <(echo "$before") <(units || :)); do
     case $unit in
-        ssh.s* | sshd.s* | etcd.s* | dropbear.s* | rsync.s*)
+        ssh.s* | sshd.s* | etcd.s* | dropbear.s* | rsync.s* | prometheus.s*)
             echo "leaving $unit disabled, as it was before"
             "${as_root[@]}" systemctl -q disable "$unit"
             ;;
