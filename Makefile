@@ -49,7 +49,7 @@ demo: ## show the whole story on loopback: a CA, sshd, etcd, and a master
 
 .PHONY: test
 test: ## run all tests against real sshd, etcd and openssl
-	@$(INSTALL) $(TOOLS) readelf strace journald promtool $(ATTACKERS)
+	@$(INSTALL) $(TOOLS) readelf strace journald promtool cron $(ATTACKERS)
 	$(STATIC)
 	cargo test --locked
 

@@ -23,6 +23,7 @@ mount mount the same namespaces
 ps procps looking for what a test may have left running
 readelf binutils showing how the executable is linked
 strace strace showing which files a request opens
+cron cron running the cron file of masters
 journald systemd a real journal to look for audit records in
 ip iproute2 networks of a test's own
 gdb gdb attacking a running signer with a debugger
@@ -99,7 +100,7 @@ before=$(units || :)
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 for unit in $(comm -13 <(echo "$before") <(units || :)); do
     case $unit in
-        ssh.s* | sshd.s* | etcd.s* | dropbear.s* | rsync.s* | prometheus.s*)
+        ssh.s* | sshd.s* | etcd.s* | dropbear.s* | rsync.s* | prometheus.s* | cron.s*)
             echo "leaving $unit disabled, as it was before"
             "${as_root[@]}" systemctl -q disable "$unit"
             ;;

@@ -200,6 +200,49 @@ fn prometheus_takes_metrics_and_rules() {
     }
 }
 
+/// cron reads only files in /etc/cron.d whose names are letters, digits, underscores and hyphens
+/// (cron(8)). This is cron itself, in namespaces of its own, with the file where the page puts it.
+#[test]
+fn cron_runs_the_file_as_the_page_installs_it() {
+    if !is_root("cron, in a mount namespace of its own") {
+        return;
+    }
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/MASTERS.md"))
+            .unwrap();
+    let installed = Regex::new(r"etcd-client-cert\.cron`\s+to\s+`(/etc/cron\.d/[^`]+)`").unwrap();
+    let installed = installed.captures(&page).unwrap()[1].to_owned();
+    let master = Master::new();
+    let program = master.script("etcd-client-cert", "#!/bin/sh\necho \"$@\" >>\"$0.ran\"\n");
+    let script = format!(
+        "set -e\n\
+         mount -t tmpfs tmpfs /etc/cron.d; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/spool\n\
+         mkdir -p /var/spool/cron/crontabs\n\
+         sed 's/\\% 60/\\% 1/; s/etcd-client-cert renew/{escaped} renew/' {file} >{installed}\n\
+         chmod 644 {installed}\n\
+         cron -f & for _ in $(seq 100); do [ ! -e {program}.ran ] || break; sleep 0.1; done\n\
+         kill %1; cat {program}.ran\n",
+        program = program.display(),
+        escaped = program.display().to_string().replace('/', "\\/"),
+        file = shipped("etcd-client-cert.cron").display(),
+    );
+    let output = run(
+        Command::new("unshare")
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "bash",
+                "-c",
+            ])
+            .arg(script),
+        b"",
+    );
+    assert_eq!(output.stdout, b"renew\n", "{output:?}");
+}
+
 /// The fields of crontab(5), and the command as its shell would run it.
 #[test]
 fn the_cron_lines_are_ones() {
