@@ -29,6 +29,7 @@ pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod warnings;
 
 use crate::system::exit::Exit;
 use crate::system::settings::SettingsSource;

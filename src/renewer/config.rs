@@ -45,20 +45,29 @@ pub struct RenewerConfig {
     pub known_hosts: PathBuf,
     /// Whether a host key that is not known yet is taken, and remembered.
     pub accept_new_host_keys: bool,
-    /// Ending long ssh may take to connect.
+    /// How long ssh may take to connect.
     pub connect_timeout: Duration,
-    /// Ending long one exchange may take in all.
+    /// How long one exchange may take in all.
     pub timeout: Duration,
-    /// Ending often a signer that is absent is tried, in one run.
-    pub attempts: u32,
+    /// How often and when a signer that is absent is asked again, in one run.
+    pub retries: Retries,
     /// What is run when the certificate has been replaced.
     pub hook: Vec<String>,
-    /// Ending long that may take.
+    /// How long that may take.
     pub hook_timeout: Duration,
     /// Where the last outcome and the lock are.
     pub state_directory: PathBuf,
     /// Where metrics are written.
     pub metrics: Option<PathBuf>,
+}
+
+/// How often, and after which pause, signers that are absent are asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How often each is asked at most.
+    pub attempts: u32,
+    /// The pause before each further attempt; up to as much again is added by chance.
+    pub delay: Duration,
 }
 
 /// Why the settings, or the name that they imply, cannot be used.
@@ -94,6 +103,7 @@ struct RawRenewerConfig {
     connect_timeout: Option<String>,
     timeout: Option<String>,
     attempts: Option<u32>,
+    retry_delay: Option<String>,
     hook: Option<Vec<String>>,
     hook_timeout: Option<String>,
     state_directory: Option<PathBuf>,
@@ -186,9 +196,12 @@ impl RenewerConfig {
             accept_new_host_keys: raw.accept_new_host_keys.unwrap_or(true),
             connect_timeout: period("connect_timeout", raw.connect_timeout, 10)?,
             timeout: period("timeout", raw.timeout, 30)?,
-            attempts: Some(raw.attempts.unwrap_or(3))
-                .filter(|attempts| (1..=10).contains(attempts))
-                .ok_or_else(|| bad("attempts", "1 to 10"))?,
+            retries: Retries {
+                attempts: Some(raw.attempts.unwrap_or(3))
+                    .filter(|attempts| (1..=10).contains(attempts))
+                    .ok_or_else(|| bad("attempts", "1 to 10"))?,
+                delay: period("retry_delay", raw.retry_delay, 16)?,
+            },
             hook: match hook.first() {
                 Some(program) if !Path::new(program).is_absolute() => {
                     return Err(bad("hook", "an absolute path and its arguments").into());
@@ -292,7 +305,7 @@ mod tests {
         assert!(everything.ca_fingerprint.is_some() && !everything.hook.is_empty());
         assert_eq!(everything.timeout, default.timeout);
         assert_eq!(everything.known_hosts, default.known_hosts);
-        assert_eq!(everything.attempts, default.attempts);
+        assert_eq!(everything.retries, default.retries);
     }
 
     #[test]
@@ -303,6 +316,7 @@ mod tests {
             r#"ca_fingerprint = "12""#,
             r#"timeout = "0s""#,
             r#"timeout = "6m""#,
+            r#"retry_delay = "6m""#,
             "attempts = 0",
             "attempts = 11",
             r#"hook = ["systemctl"]"#,

@@ -1,7 +1,9 @@
 //! Whether the certificate in place is due.
 
+use super::authority::TrustedCas;
 use super::installed_file;
 use super::leaf::{Leaf, Misfit};
+use super::state::State;
 use super::text::rfc3339;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::master_name::MasterName;
@@ -14,10 +16,12 @@ use std::path::Path;
 const SIZE_LIMIT: u64 = 64 * 1024;
 
 /// What is in place of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Assessment {
     /// The certificate, if it could be read.
     pub leaf: Option<Leaf>,
+    /// The CA certificate that signed it, if it fits.
+    pub(crate) ca: Option<CaCertificate>,
     /// What it is good for.
     pub condition: Condition,
 }
@@ -51,19 +55,18 @@ impl Condition {
 /// What the certificate in place has to fit.
 #[derive(Clone, Copy)]
 pub(crate) struct Expected<'a> {
-    /// The key; without it, only the rest is looked at.
-    pub key: Option<&'a PrivateKey>,
-    /// The name.
-    pub name: &'a MasterName,
-    /// The CA certificate.
-    pub ca: &'a CaCertificate,
+    /// The key; without it, only the rest is checked.
+    pub(crate) key: Option<&'a PrivateKey>,
+    pub(crate) name: &'a MasterName,
+    pub(crate) cas: &'a TrustedCas,
 }
 
-/// Judges what is in place.
+/// Assesses what is in place, by this host's clock put right with what is known of the signer's.
 #[must_use]
-pub(crate) fn assess(path: &Path, expected: Expected<'_>, now: i64) -> Assessment {
+pub(crate) fn assess(path: &Path, expected: Expected<'_>, state: &State, now: i64) -> Assessment {
     let unusable = |reason: &str| Assessment {
         leaf: None,
+        ca: None,
         condition: Condition::Unusable(reason.to_owned()),
     };
     let pem = match installed_file::read(path, SIZE_LIMIT) {
@@ -74,11 +77,11 @@ pub(crate) fn assess(path: &Path, expected: Expected<'_>, now: i64) -> Assessmen
     match Leaf::from_pem(&pem) {
         Err(misfit) => unusable(&format!("it {misfit}")),
         Ok(leaf) => {
-            let fits = match expected.key {
-                Some(key) => leaf.fits(key.public_key(), expected.name, expected.ca),
-                None => leaf.fits_but_for_the_key(expected.name, expected.ca),
-            };
+            let key = expected.key.map(PrivateKey::public_key);
+            let fits = leaf.fits(key, expected.name, expected.cas.usable());
+            let now = now.saturating_add(state.clock_offset(Some(&leaf)));
             Assessment {
+                ca: fits.clone().ok().cloned(),
                 condition: condition(&leaf, fits, now),
                 leaf: Some(leaf),
             }
@@ -86,7 +89,7 @@ pub(crate) fn assess(path: &Path, expected: Expected<'_>, now: i64) -> Assessmen
     }
 }
 
-fn condition(leaf: &Leaf, fits: Result<(), Misfit>, now: i64) -> Condition {
+fn condition(leaf: &Leaf, fits: Result<&CaCertificate, Misfit>, now: i64) -> Condition {
     if let Err(misfit) = fits {
         return Condition::Unusable(format!("it {misfit}"));
     }

@@ -4,7 +4,6 @@ use super::authority::AuthorityError;
 use super::config::RenewerConfigError;
 use super::key_file::KeyFileError;
 use super::signers::AllSignersFailed;
-use crate::pki::ca::error::CaError;
 use crate::system::exit::Exit;
 use crate::system::new_file::FileSystemError;
 use crate::system::settings::SettingsError;
@@ -45,12 +44,14 @@ impl RenewalError {
     #[must_use]
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Config(RenewerConfigError::Settings(SettingsError::File(error)))
-            | Self::Authority(AuthorityError::InPlace(CaError::File(error))) => file_exit(error),
+            Self::Config(RenewerConfigError::Settings(SettingsError::File(error))) => {
+                file_exit(error)
+            }
             Self::Key(KeyFileError::FileSystem(error)) | Self::FileSystem(error) => {
                 file_system_exit(error)
             }
             Self::Key(KeyFileError::Unreadable { source, .. })
+            | Self::Authority(AuthorityError::Unreadable { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 Exit::Permission

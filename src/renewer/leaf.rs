@@ -35,13 +35,13 @@ pub(crate) enum Misfit {
     #[error("is for another name: {0}")]
     Name(String),
     /// Not a TLS client's.
-    #[error("is no client's: extendedKeyUsage does not have clientAuth")]
+    #[error("is not for a TLS client: its extendedKeyUsage lacks clientAuth")]
     NotClient,
     /// A CA's.
-    #[error("is a CA's")]
+    #[error("is a CA certificate")]
     IsCa,
     /// Another issuer, or a signature that the CA in place did not make.
-    #[error("is not signed by the CA in place{0}")]
+    #[error("is not signed by a CA in place{0}")]
     Authority(String),
 }
 
@@ -72,40 +72,26 @@ impl Leaf {
         })
     }
 
-    /// Whether it is for this key and name, a client's, and signed by this CA. When it is valid
-    /// is not looked at.
+    /// The CA of these that signed it, if it is for this key and name and for a TLS client. Its
+    /// validity is not checked. Without a public key, only the rest is.
     ///
     /// # Errors
-    /// [`Misfit`], with the first that does not hold.
-    pub(crate) fn fits(
+    /// [`Misfit`], with the first check that fails.
+    pub(crate) fn fits<'a>(
         &self,
-        public_key: &PublicKey,
+        public_key: Option<&PublicKey>,
         name: &MasterName,
-        ca: &CaCertificate,
-    ) -> Result<(), Misfit> {
+        cas: &'a [CaCertificate],
+    ) -> Result<&'a CaCertificate, Misfit> {
         let certificate = parse(&self.der)?;
-        if certificate.public_key().raw != public_key.spki() {
+        if public_key.is_some_and(|key| certificate.public_key().raw != key.spki()) {
             return Err(Misfit::Key);
         }
-        self.fits_but_for_the_key(name, ca)
-    }
-
-    /// The same, where the key cannot be read.
-    ///
-    /// # Errors
-    /// [`Misfit`], with the first that does not hold.
-    pub(crate) fn fits_but_for_the_key(
-        &self,
-        name: &MasterName,
-        ca: &CaCertificate,
-    ) -> Result<(), Misfit> {
-        let certificate = parse(&self.der)?;
         check_name(&certificate, name)?;
         check_purpose(&certificate)?;
-        if certificate.issuer().as_raw() != ca.subject() || !is_signed_by(&self.der, ca) {
-            return Err(Misfit::Authority(String::new()));
-        }
-        Ok(())
+        cas.iter()
+            .find(|ca| certificate.issuer().as_raw() == ca.subject() && is_signed_by(&self.der, ca))
+            .ok_or_else(|| Misfit::Authority(String::new()))
     }
 
     /// The certificate, PEM.

@@ -73,6 +73,12 @@ fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: 
         "",
         state.last_success,
     );
+    gauge(
+        "clock_offset_seconds",
+        "How far this host's clock was behind the signer's when the certificate was issued.",
+        "",
+        leaf.map(|leaf| state.clock_offset(Some(leaf))),
+    );
     for outcome in Outcome::ALL {
         gauge(
             "last_outcome",

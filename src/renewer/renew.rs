@@ -1,14 +1,14 @@
 //! `renew`: the whole of it, in its order.
 
-use super::answer::{self, AnswerError};
-use super::authority;
+use super::answer::{Answer, AnswerError};
+use super::authority::{self, TrustedCas};
 use super::config::RenewerConfig;
 use super::csr;
 use super::due::{self, Assessment, Condition, Expected};
 use super::error::{RenewalError, file_system_exit};
 use super::installed_file;
 use super::key_file::{self, KeyFileError};
-use super::leaf::{Leaf, Misfit};
+use super::leaf::Misfit;
 use super::lock::Lock;
 use super::metrics;
 use super::report;
@@ -17,7 +17,7 @@ use super::ssh;
 use super::state::{Outcome, SignerFailure, State};
 use super::target::Target;
 use super::text::rfc3339;
-use crate::pki::ca::certificate::CaCertificate;
+use super::warnings::{clock_warning, warnings};
 use crate::pki::fingerprint::Fingerprint;
 use crate::pki::private_key::PrivateKey;
 use crate::system::child::{self, Ending};
@@ -28,6 +28,9 @@ use std::process::Command;
 
 /// The clock: seconds since 1970.
 type Clock = fn() -> i64;
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// Renews the certificate if it is due, tells what came of it, and remembers it.
 #[must_use]
@@ -78,12 +81,8 @@ impl Run<'_> {
     fn renew(&mut self, force: bool) -> Result<Outcome, RenewalError> {
         let config = self.config;
         let key = self.key()?;
-        let ca = self.authority()?;
-        let found = due::assess(
-            &config.certificate,
-            expected(config, &key, &ca),
-            (self.clock)(),
-        );
+        let cas = self.authority()?;
+        let found = self.assess(&key, &cas);
         if !force && let (Condition::Valid, Some(leaf)) = (&found.condition, &found.leaf) {
             self.run_hook()?;
             report::info(&format!(
@@ -94,24 +93,67 @@ impl Run<'_> {
             ));
             return Ok(Outcome::NotDue);
         }
+        for warning in warnings(config, Some(&cas), (self.clock)()) {
+            report::warning(&warning);
+        }
         let request = csr::request(&key, &config.name)?;
-        let (leaf, signer) = self.ask(|run, target| {
-            let answer = ssh::ask(config, target, config.name.as_str(), &request)?;
+        let mut doubted = None;
+        let (answer, signer) = self.ask(|run, target| {
+            let sent = ssh::ask(config, target, config.name.as_str(), &request)?;
             let now = (run.clock)();
-            answer::check(&answer, key.public_key(), &config.name, &ca, now)
-                .map_err(|refusal| run.explain(refusal, target, &ca).into())
+            let answer = Answer::check(&sent, key.public_key(), &config.name, cas.usable(), now)
+                .map_err(|error| run.explain(error, target, &cas))?;
+            if run.is_credible(&answer, &found, doubted) {
+                return Ok(answer);
+            }
+            doubted = Some(answer.clock_offset);
+            Err(answer.clock_error(now).into())
         })?;
-        self.put_in_place(&leaf)?;
+        self.put_in_place(&answer)?;
         self.state.last_success = Some((self.clock)());
         self.state.signer = Some(signer.to_string());
+        let signed_by = match cas.usable() {
+            [_] => String::new(),
+            _ => format!(", signed by the CA with the SHA-256 {}", answer.ca),
+        };
         report::info(&format!(
-            "renewed by {signer}: {} is valid until {}",
+            "renewed by {signer}: {} is valid until {}{signed_by}",
             config.certificate.display(),
-            rfc3339(leaf.not_after())
+            rfc3339(answer.leaf.not_after()),
         ));
+        if let Some(warning) = clock_warning(self.state.clock_offset(Some(&answer.leaf))) {
+            report::warning(&warning);
+        }
         let hook = self.run_hook();
         self.refresh_members(&signer);
         hook.map(|()| Outcome::Renewed)
+    }
+
+    fn assess(&self, key: &PrivateKey, cas: &TrustedCas) -> Assessment {
+        let expected = Expected {
+            key: Some(key),
+            name: &self.config.name,
+            cas,
+        };
+        due::assess(
+            &self.config.certificate,
+            expected,
+            &self.state,
+            (self.clock)(),
+        )
+    }
+
+    /// Whether a certificate is fresh, although this host's clock may say otherwise. The signer's
+    /// clock is an etcd node's, and etcd's is what counts: a difference is a warning.
+    ///
+    /// A certificate that is still in force is not given up for one that is a day off, unless
+    /// a second signer's clock says the same (`doubted`).
+    fn is_credible(&self, answer: &Answer, found: &Assessment, doubted: Option<i64>) -> bool {
+        let near = |offset: i64, limit: u64| answer.clock_offset.abs_diff(offset) <= limit;
+        let in_force = matches!(found.condition, Condition::Valid | Condition::Due);
+        !in_force
+            || near(self.state.clock_offset(found.leaf.as_ref()), DAY)
+            || doubted.is_some_and(|offset| near(offset, DAY))
     }
 
     /// The key in place, or a new one.
@@ -131,28 +173,31 @@ impl Run<'_> {
         })
     }
 
-    /// The CA certificate in place, or a signer's.
-    fn authority(&mut self) -> Result<CaCertificate, RenewalError> {
+    /// The CA certificates in place, or a signer's.
+    fn authority(&mut self) -> Result<TrustedCas, RenewalError> {
         let config = self.config;
-        let pinned = config.ca_fingerprint.as_ref();
         let path = &config.ca_certificate;
-        if let Some(ca) = authority::in_place(path, pinned, (self.clock)())? {
-            return Ok(ca);
+        if let Some(cas) = authority::in_place(config)? {
+            return Ok(cas);
         }
         let (ca, signer) = self.ask(|run, target| {
             let answer = ssh::ask(config, target, "get-certificate", b"")?;
-            Ok(authority::from_answer(&answer, pinned, (run.clock)())?)
+            Ok(authority::from_answer(
+                &answer,
+                config.ca_fingerprint.as_ref(),
+                (run.clock)(),
+            )?)
         })?;
         if authority::install(path, &ca)? {
             report::info(&format!(
-                "took the CA certificate of {signer}, SHA-256 {}: {}",
+                "installed the CA certificate of {signer}, SHA-256 {}: {}",
                 Fingerprint::of(ca.der()),
                 path.display()
             ));
-            return Ok(ca);
+            return Ok(ca.into());
         }
         // Somebody else put one there meanwhile: that counts.
-        Ok(authority::in_place(path, pinned, (self.clock)())?.unwrap_or(ca))
+        Ok(authority::in_place(config)?.unwrap_or_else(|| ca.into()))
     }
 
     /// Asks the signers in turn: those of the settings, then the members that are remembered.
@@ -168,7 +213,7 @@ impl Run<'_> {
         let mut failures: Vec<SignerFailure> = Vec::new();
         let outcome = signers::in_turn(
             &targets,
-            self.config.attempts,
+            self.config.retries,
             |target| ask(self, target),
             |target, failure| {
                 report::error(&format!("{target}: {failure}"));
@@ -197,42 +242,51 @@ impl Run<'_> {
     }
 
     /// Where another CA signed, says which that is, as far as the signer tells.
-    fn explain(&self, refusal: AnswerError, target: &Target, ca: &CaCertificate) -> AnswerError {
-        if !matches!(refusal, AnswerError::Misfit(Misfit::Authority(_))) {
-            return refusal;
+    fn explain(&self, error: AnswerError, target: &Target, cas: &TrustedCas) -> AnswerError {
+        if !matches!(error, AnswerError::Misfit(Misfit::Authority(_))) {
+            return error;
         }
-        let own = Fingerprint::of(ca.der());
+        let own: Vec<Fingerprint> = cas
+            .usable()
+            .iter()
+            .map(|ca| Fingerprint::of(ca.der()))
+            .collect();
         let path = self.config.ca_certificate.display();
         let theirs = ssh::ask(self.config, target, "get-certificate", b"")
             .ok()
             .and_then(|answer| authority::from_answer(&answer, None, (self.clock)()).ok())
             .map(|ca| Fingerprint::of(ca.der()));
+        let own_list = authority::list(&own);
         let detail = match theirs {
-            Some(theirs) if theirs == own => {
-                format!(" (SHA-256 {own}), although the signer names the same CA")
+            Some(theirs) if own.contains(&theirs) => {
+                format!(" (SHA-256 {own_list}), although the signer names the same CA")
             }
             Some(theirs) => format!(
-                ": the signer's has the SHA-256 {theirs}, the one in {path} {own}: if the CA was \
-                 replaced on purpose, put its certificate there, and only then"
+                ": the signer's has the SHA-256 {theirs}, the one in {path} {own_list}: if the CA \
+                 was replaced on purpose, put its certificate there, and only then"
             ),
-            None => format!(" (SHA-256 {own}, in {path})"),
+            None => format!(" (SHA-256 {own_list}, in {path})"),
         };
         AnswerError::Misfit(Misfit::Authority(detail))
     }
 
-    fn put_in_place(&mut self, leaf: &Leaf) -> Result<(), RenewalError> {
+    fn put_in_place(&mut self, answer: &Answer) -> Result<(), RenewalError> {
         let config = self.config;
-        if !config.hook.is_empty() {
-            // Written first: whatever happens from here on, the hook is not forgotten.
-            self.state.hook_pending = true;
+        self.state
+            .set_clock_offset(&answer.leaf, answer.clock_offset);
+        self.state.hook_pending |= !config.hook.is_empty();
+        if self.state.hook_pending || self.state.clock.is_some() {
+            // Written first: whatever happens from here on, this is not forgotten.
             if let Err(error) = self.state.save(&config.state_directory) {
-                report::error(&format!("that the hook is owed is not remembered: {error}"));
+                report::error(&format!(
+                    "the state of this run cannot be saved, the hook among it: {error}"
+                ));
             }
         }
         new_file::create_directory(new_file::directory_of(&config.certificate))?;
         Ok(installed_file::replace(
             &config.certificate,
-            leaf.pem().as_bytes(),
+            answer.leaf.pem().as_bytes(),
             0o644,
         )?)
     }
@@ -305,27 +359,8 @@ impl Run<'_> {
 
     /// What is in place now, for the metrics.
     fn found(&self) -> Option<Assessment> {
-        let config = self.config;
-        let now = (self.clock)();
-        let key = key_file::load(&config.key).ok()??;
-        let ca = authority::in_place(&config.ca_certificate, config.ca_fingerprint.as_ref(), now)
-            .ok()??;
-        Some(due::assess(
-            &config.certificate,
-            expected(config, &key, &ca),
-            now,
-        ))
-    }
-}
-
-fn expected<'a>(
-    config: &'a RenewerConfig,
-    key: &'a PrivateKey,
-    ca: &'a CaCertificate,
-) -> Expected<'a> {
-    Expected {
-        key: Some(key),
-        name: &config.name,
-        ca,
+        let key = key_file::load(&self.config.key).ok()??;
+        let cas = authority::in_place(self.config).ok()??;
+        Some(self.assess(&key, &cas))
     }
 }

@@ -14,3 +14,8 @@ pub(crate) fn info(line: &str) {
 pub(crate) fn error(line: &str) {
     output::error_line_of(PROGRAM, line);
 }
+
+/// Something to put right: one line on standard error, and no failure.
+pub(crate) fn warning(line: &str) {
+    error(&format!("warning: {line}"));
+}

@@ -2,6 +2,7 @@
 
 use super::answer::AnswerError;
 use super::authority::FetchedCaError;
+use super::config::Retries;
 use super::ssh;
 use super::target::Target;
 use crate::system::exit::Exit;
@@ -24,24 +25,16 @@ pub(crate) enum SignerError {
 }
 
 impl SignerError {
-    /// Whether it may help a few seconds later. One that refuses will refuse again; one that
+    /// Whether a later attempt may succeed. A signer that refuses will refuse again; one that
     /// stalls has had its time.
-    fn is_passing(&self) -> bool {
+    fn is_transient(&self) -> bool {
         matches!(self, Self::Ssh(ssh::SshError::Absent(_)))
-    }
-
-    /// Whether its certificate is right in all but its time.
-    fn is_out_of_time(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer(AnswerError::Expired { .. } | AnswerError::NotYetValid { .. })
-        )
     }
 }
 
-/// Nobody helped.
+/// No signer issued a certificate.
 #[derive(Debug, thiserror::Error)]
-#[error("not renewed: no signer helped, of {asked} asked: each one's reason is said above")]
+#[error("not renewed: none of {asked} signers issued a certificate; see the lines above")]
 pub(crate) struct AllSignersFailed {
     asked: usize,
     exit: Exit,
@@ -55,43 +48,34 @@ impl AllSignersFailed {
     }
 }
 
-/// Asks one signer after the other until one helps. Those that were absent are asked again,
-/// `attempts` times in all, after a pause that grows.
-///
-/// When two signers' certificates are right in all but their time, it is this host's clock, and
-/// no other signer is asked.
+/// Asks one signer after the other until one answers. Those that were absent are asked again,
+/// `attempts` times in all.
 ///
 /// # Errors
-/// [`AllSignersFailed`]; `tell` has been given every reason.
+/// [`AllSignersFailed`]; `report` has been given every reason.
 pub(crate) fn in_turn<T>(
     targets: &[Target],
-    attempts: u32,
+    retries: Retries,
     mut ask: impl FnMut(&Target) -> Result<T, SignerError>,
-    mut tell: impl FnMut(&Target, &SignerError),
+    mut report: impl FnMut(&Target, &SignerError),
 ) -> Result<(T, Target), AllSignersFailed> {
     let mut left: Vec<&Target> = targets.iter().collect();
-    let mut out_of_time: u32 = 0;
     let mut exit = Exit::Data;
-    for attempt in 0..attempts {
+    for attempt in 0..retries.attempts {
         if attempt > 0 {
-            sleep(pause(attempt));
+            sleep(pause(retries.delay));
         }
         let mut absent = Vec::new();
         for target in left {
             match ask(target) {
                 Ok(answer) => return Ok((answer, target.clone())),
                 Err(failure) => {
-                    tell(target, &failure);
-                    if failure.is_passing() {
+                    report(target, &failure);
+                    if failure.is_transient() {
                         absent.push(target);
                     }
-                    out_of_time = out_of_time.saturating_add(failure.is_out_of_time().into());
                     exit = worse(exit, &failure);
                 }
-            }
-            if out_of_time > 1 {
-                absent.clear();
-                break;
             }
         }
         left = absent;
@@ -109,35 +93,33 @@ fn worse(so_far: Exit, failure: &SignerError) -> Exit {
     match failure {
         SignerError::Ssh(ssh::SshError::Unstarted(_)) => Exit::Config,
         SignerError::Ssh(
-            ssh::SshError::Absent(_) | ssh::SshError::Stalled(_) | ssh::SshError::Broken { .. },
+            ssh::SshError::Absent(_)
+            | ssh::SshError::Login(_)
+            | ssh::SshError::Stalled(_)
+            | ssh::SshError::Broken { .. },
         ) => Exit::Unavailable,
         _ => so_far,
     }
 }
 
-/// One second before the second attempt, two before the third, and so on to eight, and as much
-/// again by chance.
-fn pause(attempt: u32) -> Duration {
-    let seconds: u64 = 1 << attempt.saturating_sub(1).min(3);
-    let whole = Duration::from_secs(seconds);
+/// The delay, and up to as much again by chance, so that masters that failed together do not come
+/// back together.
+fn pause(delay: Duration) -> Duration {
     let mut random = [0_u8; 1];
     let _ = SystemRandom::new().fill(&mut random);
     let [random] = random;
-    whole.saturating_add(
-        whole
-            .saturating_mul(random.into())
-            .checked_div(256)
-            .unwrap_or(whole),
-    )
+    let more = delay.saturating_mul(random.into()).checked_div(256);
+    delay.saturating_add(more.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SignerError, in_turn};
-    use crate::renewer::answer::AnswerError;
+    use super::{SignerError, in_turn, pause};
+    use crate::renewer::config::Retries;
     use crate::renewer::ssh;
     use crate::renewer::target::Target;
     use crate::system::exit::Exit;
+    use std::time::Duration;
 
     fn targets(count: usize) -> Vec<Target> {
         (0..count)
@@ -154,11 +136,6 @@ mod tests {
         ssh::SshError::Refused { code: 65, reason }.into()
     }
 
-    fn expired() -> SignerError {
-        let (not_after, now) = ("x".to_owned(), "y".to_owned());
-        AnswerError::Expired { not_after, now }.into()
-    }
-
     /// Asks signers whose answers come from a function of their number and the count so far:
     /// who was asked, and how it ended.
     fn asked(
@@ -170,7 +147,10 @@ mod tests {
         let mut asked = Vec::new();
         let outcome = in_turn(
             &targets,
-            attempts,
+            Retries {
+                attempts,
+                delay: Duration::ZERO,
+            },
             |target| {
                 let index = targets.iter().position(|t| t == target).unwrap();
                 asked.push(index);
@@ -178,12 +158,12 @@ mod tests {
             },
             |_, _| (),
         );
-        let exit = outcome.err().map(|unhelpful| unhelpful.exit());
+        let exit = outcome.err().map(|failed| failed.exit());
         (asked, exit)
     }
 
     #[test]
-    fn the_first_that_helps_is_the_last_that_is_asked() {
+    fn signer_after_one_that_answers_is_not_asked() {
         let answer = |index| match index {
             0 => Err(absent()),
             1 => Err(refused()),
@@ -193,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_that_are_absent_are_asked_again() {
+    fn absent_signer_alone_is_asked_again() {
         let answer = |index| Err(if index == 1 { absent() } else { refused() });
         assert_eq!(
             asked(3, 2, answer),
@@ -205,14 +185,13 @@ mod tests {
         );
     }
 
+    /// sshd drops an address for 15 seconds at least (sshd_config(5), PerSourcePenalties).
     #[test]
-    fn a_wrong_clock_asks_two_at_most() {
-        assert_eq!(
-            asked(3, 3, |_| Err(expired())),
-            (vec![0, 1], Some(Exit::Data))
-        );
-        assert_eq!(asked(1, 3, |_| Err(expired())), (vec![0], Some(Exit::Data)));
-        let answer = |index| if index == 0 { Err(expired()) } else { Ok(()) };
-        assert_eq!(asked(3, 3, answer), (vec![0, 1], None));
+    fn pause_is_the_delay_and_up_to_as_much_again() {
+        let delay = Duration::from_secs(16);
+        let pauses: Vec<Duration> = (0..200).map(|_| pause(delay)).collect();
+        assert!(pauses.iter().all(|p| (delay..delay * 2).contains(p)));
+        assert!(pauses.iter().any(|p| *p != pauses[0]));
+        assert_eq!(pause(Duration::ZERO), Duration::ZERO);
     }
 }

@@ -19,10 +19,13 @@ pub(crate) enum SshError {
     /// ssh itself is not there.
     #[error("ssh cannot be started: {0}: install openssh-client, or set ssh in the settings")]
     Unstarted(#[source] io::Error),
-    /// Nobody there, or only for the moment not able to answer.
+    /// It cannot be reached, or cannot answer at the moment.
     #[error("no answer: {0}")]
     Absent(String),
-    /// Somebody there who says nothing.
+    /// It can be reached, and does not let us log in; or it is not the host that it was.
+    #[error("no answer: {0}")]
+    Login(String),
+    /// It can be reached, and does not answer.
     #[error("no answer within {} s", .0.as_secs())]
     Stalled(Duration),
     /// The request is refused, and would be again.
@@ -69,7 +72,8 @@ pub(crate) fn ask(
     match status.code() {
         Some(0) => Ok(ended.stdout),
         // The exit codes of the signer; 255 is ssh's own.
-        Some(69 | 74 | 255) | None => Err(SshError::Absent(reason())),
+        Some(69 | 74) | None => Err(SshError::Absent(reason())),
+        Some(255) => Err(of_ssh(&ended.stderr)),
         Some(code @ (64 | 65)) => Err(SshError::Refused {
             code,
             reason: reason(),
@@ -116,7 +120,8 @@ fn arguments(config: &RenewerConfig, target: &Target) -> Vec<String> {
         "PermitLocalCommand=no".to_owned(),
         "ControlMaster=no".to_owned(),
         "ControlPath=none".to_owned(),
-        "LogLevel=ERROR".to_owned(),
+        // ERROR would hide that the connection was closed.
+        "LogLevel=INFO".to_owned(),
     ];
     let mut arguments = vec!["-F".to_owned(), "none".to_owned(), "-T".to_owned()];
     for option in options {
@@ -133,6 +138,54 @@ fn arguments(config: &RenewerConfig, target: &Target) -> Vec<String> {
     arguments
 }
 
+/// What ssh says for itself (exit code 255), with what is likely and what to look at.
+fn of_ssh(stderr: &[u8]) -> SshError {
+    let said = reason(stderr);
+    let text = String::from_utf8_lossy(stderr);
+    let has = |words: &[&str]| words.iter().any(|words| text.contains(words));
+    if has(&[
+        "HOST IDENTIFICATION HAS CHANGED",
+        "Host key verification failed",
+    ]) {
+        return SshError::Login(format!(
+            "{said}: its host key is not the one in known_hosts: compare it with the signer's own \
+             (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then remove the old one \
+             (ssh-keygen -R HOST -f KNOWN_HOSTS)"
+        ));
+    }
+    if has(&["Permission denied"]) {
+        return SshError::Login(format!(
+            "{said}: the login is not permitted: run etcd-signer check on the signer; is this \
+             host's address in the networks of etcd-signer-endpoint status?"
+        ));
+    }
+    SshError::Absent(if has(&["Could not resolve hostname"]) {
+        format!("{said}: name an address in signers, or repair name resolution here")
+    } else if has(&["Connection refused"]) {
+        format!("{said}: sshd does not listen there: systemctl status ssh on the signer")
+    } else if has(&[
+        "Connection timed out",
+        "No route to host",
+        "Network is unreachable",
+        "Operation timed out",
+    ]) {
+        format!("{said}: check the address, the route and the firewalls in between")
+    } else if has(&[
+        "kex_exchange_identification",
+        "Connection closed by",
+        "Connection reset by",
+        "banner exchange",
+    ]) {
+        format!(
+            "{said}: the connection was closed before the login: sshd's limits (MaxStartups), its \
+             penalties for this address (PerSourcePenalties, OpenSSH 9.8 and later, 15 s and \
+             more) or a firewall: journalctl -u ssh on the signer"
+        )
+    } else {
+        said
+    })
+}
+
 /// The signer's own line, or else the last that ssh said.
 fn reason(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
@@ -142,7 +195,7 @@ fn reason(stderr: &[u8]) -> String {
         .find_map(|line| line.strip_prefix("etcd-signer: "));
     match own.or_else(|| lines.next_back()) {
         Some(line) => escape_up_to(SHOWN, line.as_bytes()),
-        None => "it gave no reason".to_owned(),
+        None => "it exited without a message".to_owned(),
     }
 }
 
@@ -151,9 +204,9 @@ mod tests {
     use super::reason;
 
     #[test]
-    fn the_signers_own_line_is_the_reason() {
+    fn signers_own_line_is_the_reason() {
         for (stderr, expected) in [
-            (&b""[..], "it gave no reason"),
+            (&b""[..], "it exited without a message"),
             (
                 b"Warning: x\r\nPermission denied (publickey).\r\n\r\n",
                 "Permission denied (publickey).",

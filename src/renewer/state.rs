@@ -1,6 +1,7 @@
 //! What came of the last runs, and which members etcd had: one JSON file.
 
 use super::installed_file;
+use super::leaf::Leaf;
 use super::target::Target;
 use crate::system::new_file::FileSystemError;
 use serde::{Deserialize, Serialize};
@@ -11,13 +12,17 @@ const SIZE_LIMIT: u64 = 64 * 1024;
 /// The most members that are remembered.
 const MAX_MEMBERS: usize = 16;
 
+/// How far two clocks may be apart without a word, in seconds: what the signer's certificates
+/// bridge.
+const GRACE: i64 = 60;
+
 /// What is remembered. Times are in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
     /// When a run last began.
     pub last_run: Option<i64>,
-    /// Ending it ended.
+    /// How it ended.
     pub outcome: Option<Outcome>,
     /// Why, where it failed.
     pub reason: Option<String>,
@@ -31,11 +36,22 @@ pub(crate) struct State {
     pub failures: Vec<SignerFailure>,
     /// The members that etcd had at the last success, as signers.
     pub members: Vec<String>,
+    /// What the last certificate told of the signer's clock.
+    pub clock: Option<ClockOffset>,
     /// Whether the certificate has been replaced and the hook has not succeeded since.
     pub hook_pending: bool,
 }
 
-/// Ending a run ended.
+/// How far this host's clock is behind the one of the signer that issued a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClockOffset {
+    /// SHA-256 of that certificate.
+    pub certificate: String,
+    /// In seconds; negative if this host's clock is ahead.
+    pub seconds: i64,
+}
+
+/// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
@@ -97,6 +113,25 @@ impl State {
         installed_file::remove_temporary_files(&path(directory));
     }
 
+    /// How far this host's clock was behind the signer's when this certificate was issued, in
+    /// seconds. Clocks that agree to the minute count as one.
+    pub(crate) fn clock_offset(&self, leaf: Option<&Leaf>) -> i64 {
+        match (&self.clock, leaf) {
+            (Some(clock), Some(leaf)) if clock.certificate == leaf.fingerprint().to_string() => {
+                clock.seconds
+            }
+            _ => 0,
+        }
+    }
+
+    /// Remembers what a certificate that is installed tells of the signer's clock.
+    pub(crate) fn set_clock_offset(&mut self, leaf: &Leaf, seconds: i64) {
+        self.clock = (seconds.saturating_abs() > GRACE).then(|| ClockOffset {
+            certificate: leaf.fingerprint().to_string(),
+            seconds,
+        });
+    }
+
     /// The members as signers.
     pub(crate) fn members(&self) -> impl Iterator<Item = Target> {
         self.members.iter().filter_map(|text| Target::parse(text))
@@ -108,7 +143,7 @@ impl State {
         let text = String::from_utf8_lossy(answer);
         let mut members: Vec<String> = Vec::new();
         for line in text.lines() {
-            if let Some(target) = like.from_client_url(line.trim()) {
+            if let Some(target) = like.at_client_url(line.trim()) {
                 let member = target.to_string();
                 if members.len() < MAX_MEMBERS && !members.contains(&member) {
                     members.push(member);

@@ -1,6 +1,6 @@
 //! `status`: what is in place, for people and for monitoring.
 
-use super::authority;
+use super::authority::{self, TrustedCas};
 use super::config::RenewerConfig;
 use super::due::{self, Assessment, Condition, Expected};
 use super::error::RenewalError;
@@ -8,8 +8,10 @@ use super::key_file::{self, KeyFileError};
 use super::metrics;
 use super::state::{Outcome, State};
 use super::text::{date, residual, rfc3339};
+use super::warnings::{clock_warning, warnings};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::fingerprint::Fingerprint;
+use crate::system::escape::one_line;
 use crate::system::exit::Exit;
 use crate::system::output;
 use serde_json::{Value, json};
@@ -39,8 +41,8 @@ struct View<'a> {
     config: &'a RenewerConfig,
     now: i64,
     found: Assessment,
-    ca: Option<CaCertificate>,
-    /// Whether this account may not read the key, so that it was not looked at.
+    cas: Option<TrustedCas>,
+    /// Whether this account may not read the key, so that it was not checked.
     key_unread: bool,
     state: State,
 }
@@ -50,30 +52,25 @@ impl<'a> View<'a> {
         let mut view = Self {
             config,
             now,
-            found: Assessment {
-                leaf: None,
-                condition: Condition::Unusable(String::new()),
-            },
-            ca: None,
+            found: unusable(String::new()),
+            cas: None,
             key_unread: false,
             state: State::load(&config.state_directory),
         };
-        match view.look() {
+        match view.assess() {
             Ok(found) => view.found = found,
-            Err(error) => view.found.condition = Condition::Unusable(error.to_string()),
+            Err(error) => view.found = unusable(error.to_string()),
         }
+        // All times are shown by the clock that the certificate was issued by.
+        let offset = view.state.clock_offset(view.found.leaf.as_ref());
+        view.now = now.saturating_add(offset);
         view
     }
 
-    fn look(&mut self) -> Result<Assessment, RenewalError> {
+    fn assess(&mut self) -> Result<Assessment, RenewalError> {
         let config = self.config;
-        let unusable = |reason: String| Assessment {
-            leaf: None,
-            condition: Condition::Unusable(reason),
-        };
-        let pinned = config.ca_fingerprint.as_ref();
-        self.ca = authority::in_place(&config.ca_certificate, pinned, self.now)?;
-        let Some(ca) = &self.ca else {
+        self.cas = authority::in_place(config)?;
+        let Some(cas) = &self.cas else {
             let path = config.ca_certificate.display();
             return Ok(unusable(format!("CA certificate {path}: it is missing")));
         };
@@ -95,9 +92,24 @@ impl<'a> View<'a> {
         let expected = Expected {
             key: key.as_ref(),
             name: &config.name,
-            ca,
+            cas,
         };
-        Ok(due::assess(&config.certificate, expected, self.now))
+        Ok(due::assess(
+            &config.certificate,
+            expected,
+            &self.state,
+            self.now,
+        ))
+    }
+
+    /// The CA certificates that can be used.
+    fn usable_cas(&self) -> &[CaCertificate] {
+        self.cas.as_ref().map_or(&[], TrustedCas::usable)
+    }
+
+    /// The one that signed the certificate in place, or else the first.
+    fn ca(&self) -> Option<&CaCertificate> {
+        self.found.ca.as_ref().or(self.usable_cas().first())
     }
 
     fn table(&self) -> String {
@@ -129,16 +141,25 @@ impl<'a> View<'a> {
                 state,
             ],
         );
-        if let Some(ca) = &self.ca {
+        let path = self.config.ca_certificate.display();
+        let cas = self.usable_cas();
+        for (number, ca) in (1_usize..).zip(cas) {
             text.push('\n');
+            let shown = match cas {
+                [_] => path.to_string(),
+                _ => format!("{path}, {number} of {}", cas.len()),
+            };
             text += &columns(
                 &["CERTIFICATE AUTHORITY", "EXPIRES", "RESIDUAL TIME"],
                 &[
-                    self.config.ca_certificate.display().to_string(),
+                    shown,
                     date(ca.not_after()),
                     residual(ca.not_after().saturating_sub(self.now)),
                 ],
             );
+            if cas.len() > 1 {
+                let _ = writeln!(text, "SHA-256 {}", Fingerprint::of(ca.der()));
+            }
         }
         text.push('\n');
         for line in self.remarks() {
@@ -160,7 +181,7 @@ impl<'a> View<'a> {
         }
         if self.key_unread {
             lines.push(format!(
-                "key {}: not looked at, this account may not read it",
+                "key {}: not checked, this account may not read it",
                 self.config.key.display()
             ));
         }
@@ -186,12 +207,13 @@ impl<'a> View<'a> {
         for failure in &state.failures {
             lines.push(format!("{}: {}", failure.signer, failure.reason));
         }
-        // The state file is this program's own, and still no reason to send what it holds to a
-        // terminal as it is.
-        lines
-            .iter()
-            .map(|line| line.escape_debug().to_string().replace("\\\"", "\""))
-            .collect()
+        let offset = state.clock_offset(self.found.leaf.as_ref());
+        let warnings = warnings(self.config, self.cas.as_ref(), self.now);
+        for warning in clock_warning(offset).into_iter().chain(warnings) {
+            lines.push(format!("warning: {warning}"));
+        }
+        // The state file is this program's own, but what it holds came from signers.
+        lines.iter().map(|line| one_line(line)).collect()
     }
 
     fn json(&self) -> Value {
@@ -220,11 +242,16 @@ impl<'a> View<'a> {
             },
             "ca": {
                 "path": self.config.ca_certificate,
-                "not_after": time(self.ca.as_ref().map(CaCertificate::not_after)),
-                "sha256": self.ca.as_ref().map(|ca| {
-                    Fingerprint::of(ca.der()).to_string()
-                }),
+                "not_after": time(self.ca().map(CaCertificate::not_after)),
+                "sha256": self.ca().map(|ca| Fingerprint::of(ca.der()).to_string()),
+                "certificates": self.usable_cas().iter().map(|ca| json!({
+                    "not_after": rfc3339(ca.not_after()),
+                    "residual_seconds": ca.not_after().saturating_sub(self.now),
+                    "sha256": Fingerprint::of(ca.der()).to_string(),
+                })).collect::<Vec<_>>(),
             },
+            "clock_offset_seconds": state.clock_offset(leaf),
+            "warnings": warnings(self.config, self.cas.as_ref(), self.now),
             "last_run": {
                 "time": time(state.last_run),
                 "outcome": state.outcome.map(Outcome::as_str),
@@ -240,6 +267,14 @@ impl<'a> View<'a> {
             },
             "members": state.members,
         })
+    }
+}
+
+fn unusable(reason: String) -> Assessment {
+    Assessment {
+        leaf: None,
+        ca: None,
+        condition: Condition::Unusable(reason),
     }
 }
 

@@ -10,7 +10,7 @@ const PORT: u16 = 22;
 
 /// Where a signer is reached.
 ///
-/// [`Target::parse`] and [`Target::from_client_url`] are its only constructors, so that user and
+/// [`Target::parse`] and [`Target::at_client_url`] are its only constructors, so that user and
 /// host can stand in an argument list: neither begins with a hyphen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -34,7 +34,7 @@ impl Target {
 
     /// The same account and port, on the host of an etcd member's client URL.
     #[must_use]
-    pub fn from_client_url(&self, url: &str) -> Option<Self> {
+    pub fn at_client_url(&self, url: &str) -> Option<Self> {
         let rest = url
             .strip_prefix("https://")
             .or_else(|| url.strip_prefix("http://"))?;
@@ -187,7 +187,7 @@ mod tests {
             ("http://etcd-2:2379", "etcd-2"),
             ("https://[fd00::2]:2379", "fd00::2"),
         ] {
-            let member = first.from_client_url(url).unwrap();
+            let member = first.at_client_url(url).unwrap();
             assert_eq!(
                 (member.user(), member.host(), member.port()),
                 ("sig", host, 2222)
@@ -200,7 +200,7 @@ mod tests {
             "https://-x:1",
             "https://a/b:1",
         ] {
-            assert_eq!(first.from_client_url(url), None, "{url}");
+            assert_eq!(first.at_client_url(url), None, "{url}");
         }
     }
 }

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 /// The most of standard error that is kept: its end, where the reason stands.
 const STDERR_LIMIT: usize = 16 * 1024;
-/// Ending often it is looked whether the program has ended.
+/// How often it is looked whether the program has ended.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Ending a program ended, and what it said.
+/// How a program ended, and what it said.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Ending.
+    /// How.
     pub ending: Ending,
     /// Its standard output.
     pub stdout: Vec<u8>,
@@ -27,7 +27,7 @@ pub(crate) struct Ended {
     pub stderr: Vec<u8>,
 }
 
-/// Ending a program ended.
+/// How a program ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// By itself, or by a signal that is not ours.

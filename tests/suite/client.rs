@@ -1,10 +1,12 @@
 //! `etcd-client-cert`, the masters' program: against real sshd, signers and etcd.
 
+mod authorities;
 mod clocks;
 mod deploy;
 mod failures;
 mod first_run;
 mod killed;
+mod logins;
 mod pages;
 mod renewals;
 mod secrets;

@@ -36,7 +36,8 @@ impl CaBundle {
         let blocks = pem::parse_many(pem).unwrap_or_default();
         let mut certificates = blocks.iter().filter(|b| b.tag() == "CERTIFICATE");
         let certificate = match (certificates.next(), certificates.next()) {
-            (Some(block), None) => CaCertificate::from_der(block.contents(), now),
+            (Some(block), None) => CaCertificate::from_der(block.contents())
+                .and_then(|certificate| certificate.in_force(now)),
             (None, _) => Err(CaCertificateError::Blocks("no certificate".to_owned())),
             _ => Err(CaCertificateError::Blocks(
                 "several certificates".to_owned(),

@@ -10,13 +10,14 @@ use std::path::Path;
 use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
+use x509_parser::time::ASN1Time;
 
 /// The largest certificate file, in bytes.
 const SIZE_LIMIT: u64 = 64 * 1024;
 
 const CERTIFICATE: &str = "CA certificate";
 
-/// A CA certificate that may sign, and is in force.
+/// A CA certificate that may sign client certificates.
 #[derive(Clone, Debug)]
 pub struct CaCertificate {
     der: Vec<u8>,
@@ -57,23 +58,19 @@ impl CaCertificate {
             let found = format!("a block {}", block.tag().escape_default());
             return Err(CaCertificateError::Blocks(found));
         }
-        Self::from_der(block.contents(), now)
+        Self::from_der(block.contents())?.in_force(now)
     }
 
-    pub(super) fn from_der(der: &[u8], now: i64) -> Result<Self, CaCertificateError> {
+    /// Takes DER, with all checks but the one of its validity.
+    ///
+    /// # Errors
+    /// [`CaCertificateError`], with the first check that fails.
+    pub fn from_der(der: &[u8]) -> Result<Self, CaCertificateError> {
         strict_der::single(der).map_err(|_| CaCertificateError::Malformed)?;
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| CaCertificateError::Malformed)?;
         may_sign(&certificate)?;
         let validity = certificate.validity();
-        if now < validity.not_before.timestamp() {
-            return Err(CaCertificateError::NotYetValid(
-                validity.not_before.to_string(),
-            ));
-        }
-        if now > validity.not_after.timestamp() {
-            return Err(CaCertificateError::Expired(validity.not_after.to_string()));
-        }
         let spki = strict_der::single(certificate.public_key().raw)
             .map_err(|_| CaCertificateError::Malformed)?;
         let key_identifier = certificate
@@ -91,6 +88,24 @@ impl CaCertificate {
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
         })
+    }
+
+    /// Refuses it outside of its validity.
+    ///
+    /// # Errors
+    /// [`CaCertificateError::NotYetValid`] or [`CaCertificateError::Expired`].
+    pub fn in_force(self, now: i64) -> Result<Self, CaCertificateError> {
+        let shown = |seconds| {
+            ASN1Time::from_timestamp(seconds)
+                .map_or_else(|_| "?".to_owned(), |time| time.to_string())
+        };
+        if now < self.not_before {
+            return Err(CaCertificateError::NotYetValid(shown(self.not_before)));
+        }
+        if now > self.not_after {
+            return Err(CaCertificateError::Expired(shown(self.not_after)));
+        }
+        Ok(self)
     }
 
     /// The certificate, DER.

@@ -56,7 +56,7 @@ impl Scene {
         let identity = self.good.dir.join("client");
         self.master.set(
             signers,
-            &format!("identity = {identity:?}\nattempts = 1\nuse_members = false\n{more}"),
+            &format!("identity = {identity:?}\nattempts = 1\nretry_delay = \"1s\"\nuse_members = false\n{more}"),
         );
     }
 }
@@ -132,7 +132,7 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 serve(other, "get-certificate")
             ),
             65,
-            "is not signed by the CA in place: the signer's has the SHA-256 ",
+            "is not signed by a CA in place: the signer's has the SHA-256 ",
         ),
         lie(
             "for another name",
@@ -155,7 +155,7 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 "expired",
             ),
             65,
-            "expired at 2020-01-02T00:00:00Z, and it is ",
+            "is valid from 2020-01-01T00:00:00Z to 2020-01-02T00:00:00Z, and it is ",
         ),
         lie(
             "of the future",
@@ -166,13 +166,13 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 "future",
             ),
             65,
-            "is not valid before 2120-01-01T00:00:00Z",
+            "is valid from 2120-01-01T00:00:00Z",
         ),
         lie(
             "of a CA of the same name",
             serve(namesake, name),
             65,
-            "is not signed by the CA in place",
+            "is not signed by a CA in place",
         ),
         lie(
             "a server's",
@@ -181,13 +181,13 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 "server",
             ),
             65,
-            "is no client's",
+            "is not for a TLS client",
         ),
         lie(
             "for any use",
             extended("subjectAltName=DNS:kubemaster-1\n", "any"),
             65,
-            "is no client's",
+            "is not for a TLS client",
         ),
         lie(
             "a CA's",
@@ -197,7 +197,7 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 "authority",
             ),
             65,
-            "is a CA's",
+            "is a CA certificate",
         ),
         lie(
             "for a further name",
@@ -271,6 +271,8 @@ fn a_broken_signer_costs_neither_the_certificate_nor_the_renewal() {
         assert_eq!(failure["signer"], place, "{what}");
         let reason = failure["reason"].as_str().unwrap();
         assert!(reason.contains(lie.words), "{what}: {reason}");
+        let table = String::from_utf8(master.run(&["status"]).stdout).unwrap();
+        assert!(table.contains(lie.words), "{what}: {table}");
         assert_eq!(status["last_run"]["outcome"], "failed");
         assert_eq!(status["certificate"]["state"], "valid", "{what}");
 
@@ -346,7 +348,7 @@ fn members_take_over() {
     // Unless the settings say that they are not to be asked.
     let text = text.replace("use_members = true", "use_members = false");
     master.dir.write("config.toml", &text);
-    master.fails(&["--force"], 69, "of 1 asked");
+    master.fails(&["--force"], 69, "none of 1 signers issued a certificate");
 }
 
 /// A signer that is away for a moment is asked again; one that refuses is not.

@@ -21,7 +21,7 @@ fn a_master_that_has_nothing_gets_all_it_needs() {
     master.set(&[sshd.place()], &identity);
     let said = master.renews(&[]);
     assert!(said.contains("made the key "), "{said}");
-    assert!(said.contains("took the CA certificate of "), "{said}");
+    assert!(said.contains("installed the CA certificate of "), "{said}");
     let renewed = format!("renewed by {}: ", sshd.place());
     assert!(said.contains(&renewed), "{said}");
 

@@ -64,7 +64,7 @@ fn a_table_and_an_exit_code_say_what_is_in_place() {
     let (code, said) = table(&master);
     assert_eq!(code, Some(2), "{said}");
     assert!(
-        said.contains("unusable: it is not signed by the CA in place"),
+        said.contains("unusable: it is not signed by a CA in place"),
         "{said}"
     );
 }

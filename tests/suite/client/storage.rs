@@ -139,7 +139,7 @@ fn a_ca_that_changed_is_refused_with_both_fingerprints() {
     let said = master.fails(
         &["--force"],
         65,
-        "is not signed by the CA in place: the signer's has the SHA-256 ",
+        "is not signed by a CA in place: the signer's has the SHA-256 ",
     );
     for file in [other.dir.join("ca.crt"), master.dir.join("ca.crt")] {
         assert!(said.contains(&fingerprint(&file)), "{said}");
@@ -254,7 +254,7 @@ fn no_permission_is_said_and_leaves_all_as_it_was() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("not looked at, this account may not read it"),
+        said.contains("not checked, this account may not read it"),
         "{said}"
     );
 }
