@@ -81,7 +81,7 @@ test-interop: ## get-peers against etcd 3.5 (PyPI), and 3.6 and 3.7 (built with 
 lint: ## formatting, clippy on all targets, shellcheck on every script
 	@$(INSTALL) cc shellcheck
 	cargo fmt --check
-	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	shellcheck -x $$(git ls-files '*.sh' .ci/run deploy/etcd-signer-endpoint deploy/etcd-signer-lock)
 
@@ -124,7 +124,7 @@ order: ## the linker script that puts together what a request runs, anew (valgri
 .PHONY: fuzz
 fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
 	@$(INSTALL) c++
-	@fuzz/run.sh
+	@tests/fuzz/run.sh
 
 # Files in packages are as old as the last commit: the same package whenever it is built.
 EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)

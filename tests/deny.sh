@@ -9,7 +9,7 @@ deny=$(tests/tools/cargo-tool.sh cargo-deny)
 "$deny" --locked check licenses bans sources
 
 # The fuzz targets' own lock file: the same sources, and nothing of theirs is shipped.
-"$deny" --locked --manifest-path fuzz/Cargo.toml --config deny.toml check sources
+"$deny" --locked --manifest-path tests/fuzz/Cargo.toml --config deny.toml check sources
 
 if why=$("$deny" --locked fetch db 2>&1); then
     "$deny" --locked check --disable-fetch advisories

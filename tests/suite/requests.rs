@@ -613,11 +613,11 @@ fn the_base64_and_pem_are_sound() {
     assert_eq!(sign(&base64(&der)).code, Some(0));
 }
 
-/// Requests of six makers, as they wrote them (`fuzz/seeds/README.md` says which).
+/// Requests of six makers, as they wrote them (`tests/fuzz/seeds/README.md` says which).
 #[test]
 fn every_makers_requests_are_taken_or_refused_as_they_should_be() {
     let ca = Ca::new();
-    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     let mut makers = std::collections::BTreeMap::<String, usize>::new();
     for entry in std::fs::read_dir(seeds).unwrap() {
         let path = entry.unwrap().path();

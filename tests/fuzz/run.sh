@@ -1,9 +1,10 @@
 #!/bin/bash
-# fuzz/run.sh [TARGET...]: runs the fuzz targets, all of them by default, one after the other, each
-# for FUZZ_SECONDS (600). Stops at the first that finds something, with its input in
-# fuzz/artifacts. What was found interesting stays in fuzz/corpus, and the next run begins there.
+# tests/fuzz/run.sh [TARGET...]: runs the fuzz targets, all of them by default, one after the
+# other, each for FUZZ_SECONDS (600). Stops at the first that finds something, with its input in
+# tests/fuzz/artifacts. What was found interesting stays in tests/fuzz/corpus, and the next run
+# begins there.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 seconds=${FUZZ_SECONDS:-600}
 targets=("$@")
@@ -24,7 +25,7 @@ seed() {
         done
         return
     fi
-    for pem in fuzz/seeds/*.pem; do
+    for pem in tests/fuzz/seeds/*.pem; do
         name=$into/seed-$(basename "$pem" .pem)
         case $target in
             input) base64 "$pem" >"$name" ;;
@@ -39,14 +40,14 @@ PATH=$tools:$PATH
 
 # Without a sanitizer, this needs no unstable flag, and so no nightly toolchain: the code here is
 # free of unsafe. Overflow checks and debug assertions are on; leaks show as growing memory.
-run=(cargo fuzz run --sanitizer none)
+options=(--fuzz-dir tests/fuzz --sanitizer none)
 
 # Built in one go, before the clock starts.
-cargo fuzz build --sanitizer none
+cargo fuzz build "${options[@]}"
 for target in "${targets[@]}"; do
-    seed "$target" "fuzz/corpus/$target"
+    seed "$target" "tests/fuzz/corpus/$target"
     echo "== $target, for $seconds s"
-    "${run[@]}" "$target" -- -max_total_time="$seconds" -max_len=16384 -timeout=10 \
-        -rss_limit_mb=1024 -print_final_stats=1 -dict="fuzz/dictionary" -verbosity=1 2>&1 |
+    cargo fuzz run "${options[@]}" "$target" -- -max_total_time="$seconds" -max_len=16384 -timeout=10 \
+        -rss_limit_mb=1024 -print_final_stats=1 -dict="tests/fuzz/dictionary" -verbosity=1 2>&1 |
         grep -Ev '^#[0-9]+\s+(NEW|REDUCE|RELOAD)|NEW_FUNC|# Uses: |^###### |^WARNING: Failed to find'
 done
