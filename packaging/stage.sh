@@ -16,11 +16,11 @@ gzip -9n "$to/THIRD-PARTY"
 for script in preinst postinst prerm postrm; do
     {
         echo '#!/bin/sh'
-        cat packaging/deb/common.sh "packaging/deb/$script.sh"
+        cat packaging/deb/etcd-signer/common.sh "packaging/deb/etcd-signer/$script.sh"
     } | sed '/shellcheck/d; /common\.sh"$/d' >"$to/scripts/$script"
     chmod 0755 "$to/scripts/$script"
 done
 for script in postinst prerm postrm; do
-    { echo '#!/bin/sh'; sed '/shellcheck/d' "packaging/client/$script.sh"; } >"$to/client-scripts/$script"
+    { echo '#!/bin/sh'; sed '/shellcheck/d' "packaging/deb/etcd-client-cert/$script.sh"; } >"$to/client-scripts/$script"
     chmod 0755 "$to/client-scripts/$script"
 done
