@@ -83,7 +83,7 @@ lint: ## formatting, clippy on all targets, shellcheck on every script
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
-	shellcheck -x $$(git ls-files '*.sh' .ci/run deploy/etcd-signer-endpoint deploy/etcd-signer-lock)
+	shellcheck -x $$(git ls-files '*.sh' .ci/run deploy/etcd-signer/etcd-signer-endpoint deploy/etcd-signer/etcd-signer-lock)
 
 .PHONY: deny
 deny: ## licences, bans, duplicates, sources and advisories of all dependencies

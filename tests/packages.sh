@@ -360,7 +360,7 @@ first_boot() {
     local script=$host/root/setup/first-boot.sh
     install_deb || return 1
     [ "$(stat -c '%a %U' "$script" 2>&1)" = '700 root' ] || { said="not there, or not 0700"; return 1; }
-    cmp -s "$script" "$top/deploy/first-boot.sh" || { said="not the one that is shipped"; return 1; }
+    cmp -s "$script" "$top/deploy/etcd-signer/first-boot.sh" || { said="not the one that is shipped"; return 1; }
     rm "$script"
     install_deb && upgrade
     [ ! -e "$script" ] || { said="an upgrade puts it back"; return 1; }
@@ -427,7 +427,7 @@ locked_upgrade() {
 remove() {
     install_deb && make_ca && open_endpoint || return 1
     mkdir -p $host/etc/etcd-signer && echo '# mine' >$host/etc/etcd-signer/config.toml
-    cp "$top/deploy/sshd/00-etcd-signer-limits.conf" $host/etc/ssh/sshd_config.d/
+    cp "$top/deploy/etcd-signer/sshd/00-etcd-signer-limits.conf" $host/etc/ssh/sshd_config.d/
     start_sshd
     quietly on dpkg -r etcd-signer || { said="dpkg -r fails"; return 1; }
     same_settings && pki_survives || return 1

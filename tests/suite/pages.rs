@@ -135,7 +135,7 @@ fn the_scripts_pages_know_their_help() {
         ),
         ("etcd-signer-lock", &["lock", "unlock", "status"]),
     ] {
-        let program = source("deploy").join(script);
+        let program = source("deploy/etcd-signer").join(script);
         let output = Command::new(program).arg("--help").output().unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
         let help = String::from_utf8(output.stdout).unwrap();
@@ -200,7 +200,7 @@ fn source(path: &str) -> PathBuf {
 
 /// `key = value` of each setting in the example.
 fn example_settings() -> Vec<String> {
-    let text = std::fs::read_to_string(source("deploy/config.toml")).unwrap();
+    let text = std::fs::read_to_string(source("deploy/etcd-signer/config.toml")).unwrap();
     let setting = Regex::new(r"(?m)^#([a-z_]+ = .*)$").unwrap();
     setting
         .captures_iter(&text)
@@ -211,7 +211,7 @@ fn example_settings() -> Vec<String> {
 #[test]
 fn the_settings_example_has_every_key_with_its_default() {
     let dir = Dir::new();
-    let text = std::fs::read_to_string(source("deploy/config.toml")).unwrap();
+    let text = std::fs::read_to_string(source("deploy/etcd-signer/config.toml")).unwrap();
     let as_shipped = dir.write("shipped.toml", text);
     let settings = example_settings();
     let switched_on = dir.write("on.toml", settings.join("\n"));

@@ -1,4 +1,4 @@
-//! The endpoint behind the real sshd, with the drop-in and the account of `deploy/`.
+//! The endpoint behind the real sshd, with the drop-in and the account of `deploy/etcd-signer/`.
 //!
 //! The rows are a shell script's, because they are what a person at a shell would try. It
 //! works in namespaces of its own, and needs root for them.
@@ -52,7 +52,7 @@ fn every_attack_through_sshd_gets_nothing() {
 fn both_drop_ins_close_the_account_alike() {
     let closing = |name: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("deploy/sshd")
+            .join("deploy/etcd-signer/sshd")
             .join(name);
         let text = std::fs::read_to_string(path).unwrap();
         text.split_once("\nMatch User signer\n")
@@ -71,7 +71,7 @@ fn both_drop_ins_close_the_account_alike() {
 fn the_drop_ins_say_nothing_outside_of_the_account() {
     for name in ["00-etcd-signer.conf", "00-etcd-signer-keys.conf"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("deploy/sshd")
+            .join("deploy/etcd-signer/sshd")
             .join(name);
         let text = std::fs::read_to_string(path).unwrap();
         let (global, _) = text.split_once("\nMatch ").unwrap();
@@ -89,7 +89,7 @@ fn the_drop_ins_say_nothing_outside_of_the_account() {
 fn every_directive_says_what_it_stops() {
     for name in ["00-etcd-signer.conf", "00-etcd-signer-keys.conf"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("deploy/sshd")
+            .join("deploy/etcd-signer/sshd")
             .join(name);
         let text = std::fs::read_to_string(path).unwrap();
         let mut explained = false;

@@ -164,7 +164,7 @@ effective() {
 # As it is shipped, nobody is let in: not even from this host.
 unedited() {
     local address unedited=/etc/ssh/unedited
-    mkdir -p "$unedited" && cp "$bed/deploy/sshd/00-etcd-signer.conf" "$unedited/"
+    mkdir -p "$unedited" && cp "$bed/deploy/etcd-signer/sshd/00-etcd-signer.conf" "$unedited/"
     sed "s|/etc/ssh/sshd_config.d|$unedited|" /etc/ssh/sshd_config >"$unedited/sshd_config"
     for address in 127.0.0.1 ::1 10.99.1.1 192.168.0.1; do
         sshd -T -f "$unedited/sshd_config" -C "user=signer,host=x,addr=$address" >"$bed/T" ||
@@ -751,7 +751,7 @@ unforced() {
 keys() {
     local config=/etc/ssh/keys
     mkdir -p $config /etc/etcd-signer
-    install_dropin "$bed/deploy/sshd/00-etcd-signer-keys.conf"
+    install_dropin "$bed/deploy/etcd-signer/sshd/00-etcd-signer-keys.conf"
     mv /etc/ssh/sshd_config.d/00-etcd-signer-keys.conf $config/
     sed "s|/etc/ssh/sshd_config.d|$config|" /etc/ssh/sshd_config >$config/sshd_config
     ssh-keygen -q -t ed25519 -N '' -f "$bed/master" <<<y >/dev/null
@@ -785,7 +785,7 @@ keys() {
 any_key() {
     local config=/etc/ssh/anykey
     mkdir -p $config
-    install_dropin "$bed/deploy/sshd/00-etcd-signer-keys.conf"
+    install_dropin "$bed/deploy/etcd-signer/sshd/00-etcd-signer-keys.conf"
     sed -E 's|^( *)AuthorizedKeysFile .*|\1AuthorizedKeysFile none|; s|#(AuthorizedKeysCommand)|\1|' \
         /etc/ssh/sshd_config.d/00-etcd-signer-keys.conf >$config/00.conf
     rm /etc/ssh/sshd_config.d/00-etcd-signer-keys.conf
@@ -855,7 +855,7 @@ static() {
 
 make_bed
 start_etcd
-install_dropin "$bed/deploy/sshd/00-etcd-signer.conf" "${without[@]}"
+install_dropin "$bed/deploy/etcd-signer/sshd/00-etcd-signer.conf" "${without[@]}"
 start_sshd 22 /etc/ssh/sshd_config
 main_pid=$sshd_pid
 mkdir -p /tmp/.X11-unix /run/systemd/journal
@@ -870,7 +870,7 @@ wait_until 10 grep -qs ready "$bed/ready.2" || fatal "no listeners of the client
 client -v -N leader >"$bed/N.out" 2>"$bed/N.err" &
 idle=$!
 
-row "account" "the account as deploy/sysusers.d makes it" account
+row "account" "the account as deploy/etcd-signer/sysusers.d makes it" account
 row "static" "the executable needs no loader" static
 row "sshd -T" "what sshd makes of it, inside and outside" effective
 row "unedited" "the drop-in with nothing edited" unedited

@@ -85,7 +85,7 @@ make_networks() {
 make_accounts() {
     sed -i '/^signer:/d;/^mallory:/d;/^alice:/d' /etc/passwd /etc/shadow /etc/group /etc/gshadow
     if command -v systemd-sysusers >/dev/null; then
-        systemd-sysusers "$bed/deploy/sysusers.d/etcd-signer.conf" 2>"$bed/sysusers.log" ||
+        systemd-sysusers "$bed/deploy/etcd-signer/sysusers.d/etcd-signer.conf" 2>"$bed/sysusers.log" ||
             fatal "sysusers: $(cat "$bed/sysusers.log")"
     else
         groupadd --system signer
@@ -181,7 +181,7 @@ install_dropin() {
 
 # The optional limits for the whole sshd, beside whichever drop-in.
 install_limits() {
-    install -m 0644 "$bed/deploy/sshd/00-etcd-signer-limits.conf" /etc/ssh/sshd_config.d/
+    install -m 0644 "$bed/deploy/etcd-signer/sshd/00-etcd-signer-limits.conf" /etc/ssh/sshd_config.d/
     sshd -T | grep -qix 'maxstartups 300:30:600' || fatal "the limits do not reach sshd"
 }
 

@@ -157,7 +157,7 @@ cut_off() {
 }
 
 make_bed
-install_dropin "$bed/deploy/sshd/00-etcd-signer.conf" ${WITHOUT:+"$WITHOUT"}
+install_dropin "$bed/deploy/etcd-signer/sshd/00-etcd-signer.conf" ${WITHOUT:+"$WITHOUT"}
 [ "${LIMITS:-yes}" = no ] || install_limits
 # The clients' own choice of a key exchange, the costly part of a login.
 sed -i '/KexAlgorithms/d' "$bed/ssh_config"
