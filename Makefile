@@ -15,16 +15,12 @@ else
 CARGO := cargo
 endif
 
-# What a request runs lies together in the executable. lld and GNU ld can do it; ORDER= does without.
-ORDER := -C link-arg=-Wl,-T,packaging/order.ld
-
-# Without an explicit target, the flags would reach procedural macros, which cannot be static. The
-# names of functions are what ORDER goes by: the compiler's default for them is about to change.
-FLAGS  := -C target-feature=+crt-static -C symbol-mangling-version=v0 $(REMAP)
+# Without an explicit target, the flags would reach procedural macros, which cannot be static.
+FLAGS  := -C target-feature=+crt-static $(REMAP)
 # TARGET= is another one than packaging/target.sh would choose.
 TARGET := $$(packaging/target.sh)
 STATIC := target=$(TARGET) && \
-	RUSTFLAGS="$(FLAGS) $(ORDER)" $(CARGO) build --release --locked --target $$target && \
+	RUSTFLAGS="$(FLAGS)" $(CARGO) build --release --locked --target $$target && \
 	ln -sfn $$target/release $(BUILT)
 
 INSTALL := tests/tools/install.sh
@@ -107,19 +103,6 @@ instructions: ## how many instructions a request takes: the same number every ti
 	$(STATIC)
 	cargo build --locked --example confinement
 	@tests/bench/instructions.sh $(BINARY)
-
-.PHONY: order
-order: ## the linker script that puts together what a request runs, anew (valgrind; x86-64, rust-lld)
-	@$(INSTALL) cc openssl valgrind
-	target=$(TARGET) && lld=$$(dirname "$$(find "$$(rustc --print sysroot)" -path '*/gcc-ld/ld.lld')") && \
-		RUSTFLAGS="$(FLAGS) -C link-arg=-B$$lld -C link-arg=-fuse-ld=lld \
-			-C link-arg=-Wl,-Map=$(CURDIR)/target/order/map,--no-demangle" CARGO_PROFILE_RELEASE_STRIP=false \
-		cargo build --release --locked --target $$target --target-dir target/order --bin etcd-signer && \
-		ln -sfn $$target/release target/order/static
-	cargo build --locked --example confinement
-	@packaging/order.sh target/order/static/etcd-signer target/order/map >target/order/order.ld
-	@mv target/order/order.ld packaging/order.ld
-	@echo "packaging/order.ld: $$(wc -l <packaging/order.ld) lines"
 
 .PHONY: fuzz
 fuzz: ## all fuzz targets, FUZZ_SECONDS (600) each, on the stable toolchain
