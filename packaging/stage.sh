@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes what the packages need besides the executable, in target/packaging: man pages and shell
-# completions (from the program's own commands), the crates' licences, and the maintainer scripts.
+# completions (from the program's own commands), the crates' licences, the changelogs (from
+# docs/CHANGELOG.md), and the maintainer scripts.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
@@ -12,6 +13,9 @@ cargo run --quiet --locked --example pages "$to/pages"
 gzip -9n "$to"/pages/*.[58]
 packaging/notices.sh >"$to/THIRD-PARTY"
 gzip -9n "$to/THIRD-PARTY"
+for package in etcd-signer etcd-client-cert; do
+    packaging/changelog.sh "$package" >"$to/$package.changelog"
+done
 
 for script in preinst postinst prerm postrm; do
     {
