@@ -81,6 +81,14 @@ lint: ## formatting, clippy on all targets, shellcheck on every script
 	cargo clippy --locked --all-targets -- -D warnings
 	shellcheck -x $$(git ls-files '*.sh' .ci/run deploy/etcd-signer/etcd-signer-endpoint deploy/etcd-signer/etcd-signer-lock)
 
+.PHONY: msrv
+msrv: ## a build with the oldest Rust that Cargo.toml claims (rustup fetches it)
+	@$(INSTALL) cc
+	@command -v rustup >/dev/null || { echo "make msrv: it needs rustup, for another version of Rust" >&2; exit 1; }
+	version=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) && \
+		rustup toolchain install --profile minimal --no-self-update $$version && \
+		rustup run $$version cargo build --locked --all-targets --target-dir target/msrv
+
 .PHONY: deny
 deny: ## licences, bans, duplicates, sources and advisories of all dependencies
 	@$(INSTALL) cc git
