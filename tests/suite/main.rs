@@ -17,6 +17,7 @@ mod ca_init;
 mod client;
 mod commands;
 mod confinement;
+mod docs;
 mod harness;
 mod layering;
 mod limits;
