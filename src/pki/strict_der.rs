@@ -13,6 +13,8 @@ const MAX_DEPTH: usize = 32;
 pub(crate) const INTEGER: u8 = 0x02;
 /// The identifier octet of a BIT STRING.
 pub(crate) const BIT_STRING: u8 = 0x03;
+/// The identifier octet of an OCTET STRING.
+pub(crate) const OCTET_STRING: u8 = 0x04;
 /// The identifier octet of a SEQUENCE.
 pub(crate) const SEQUENCE: u8 = 0x30;
 /// The identifier octet of a SET.
@@ -59,6 +61,16 @@ pub fn single(input: &[u8]) -> Result<Element<'_>, DerError> {
     if !rest.is_empty() {
         return Err(DerError::TrailingBytes);
     }
+    descend(element, 0)?;
+    Ok(element)
+}
+
+/// The first element, with the same checks, whatever follows it.
+///
+/// # Errors
+/// [`DerError`], with the first rule that it breaks.
+pub(crate) fn leading(input: &[u8]) -> Result<Element<'_>, DerError> {
+    let (element, _) = split_first(input)?;
     descend(element, 0)?;
     Ok(element)
 }
