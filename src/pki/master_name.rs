@@ -1,51 +1,69 @@
-//! The name of a master: the one place that knows what `<id>` may be.
+//! The name of a master, and the rule for its `<id>`.
 
 use std::fmt;
 
-/// What every master's name begins with.
+/// The prefix of every master name.
 const PREFIX: &[u8] = b"kubemaster-";
 
 /// The longest name, in bytes: one DNS label (RFC 1035, section 2.3.4).
 const MAX_LEN: usize = 63;
 
-/// A master's name: `kubemaster-<id>`, where `<id>` is `[a-z0-9]([a-z0-9-]*[a-z0-9])?`
-/// and the whole at most 63 bytes, so that it is always one DNS label.
+/// A master name: `kubemaster-<id>`, where `<id>` is `[a-z0-9]([a-z0-9-]*[a-z0-9])?`
+/// and the whole name has at most 63 bytes, so that it is always one DNS label.
 ///
-/// [`MasterName::parse`] is its only constructor, so a value of this type can stand in
-/// a certificate or a log line as it is.
+/// [`MasterName::parse`] is the only constructor, so a value of this type needs no escaping in
+/// a certificate or a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MasterName(String);
 
-/// Why bytes that begin like a master's name are not one.
+/// Why a name is not a valid master name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// It does not begin with `kubemaster-`.
-    #[error("a master's name begins with kubemaster-")]
+    #[error("a master name begins with kubemaster-")]
     Prefix,
-    /// Nothing follows the prefix.
-    #[error("nothing follows kubemaster-")]
+    #[error("nothing follows kubemaster-: use the whole host name, \"$(hostname -s)\"")]
     EmptyId,
-    /// More than 63 bytes.
-    #[error("a master's name has at most 63 bytes, this one {0}")]
+    /// A fully qualified host name.
+    #[error("it contains a dot: leave the domain out: use \"$(hostname -s)\"")]
+    Domain,
+    /// A host name in upper or mixed case.
+    #[error("it contains upper-case letters: use lower case")]
+    UpperCase,
+    #[error("a master name has at most 63 bytes, this one has {0}: rename the host")]
     TooLong(usize),
-    /// A byte outside of `[a-z0-9-]`.
-    #[error("what follows kubemaster- may hold only a-z, 0-9 and the hyphen")]
+    /// A byte outside `[a-z0-9-]`.
+    #[error("only a-z, 0-9 and hyphens may follow kubemaster-")]
     Character,
     /// The identifier begins or ends with a hyphen.
-    #[error("what follows kubemaster- begins and ends with a letter or a digit")]
+    #[error("what follows kubemaster- must begin and end with a letter or a digit")]
     Hyphen,
 }
 
 impl MasterName {
-    /// Takes bytes that are, whole and byte for byte, a master's name.
+    /// Parses a master name. Nothing is trimmed, and case is not folded.
     ///
     /// # Errors
     /// [`NameError`], with the first rule that they break.
     pub fn parse(bytes: &[u8]) -> Result<Self, NameError> {
-        let id = bytes.strip_prefix(PREFIX).ok_or(NameError::Prefix)?;
+        if !Self::has_prefix(bytes) {
+            return Err(NameError::Prefix);
+        }
+        let id = bytes.get(PREFIX.len()..).unwrap_or_default();
         let (Some(first), Some(last)) = (id.first(), id.last()) else {
             return Err(NameError::EmptyId);
         };
+        let is_host_name = bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+        if is_host_name && id.contains(&b'.') {
+            return Err(NameError::Domain);
+        }
+        if is_host_name && bytes.iter().any(u8::is_ascii_uppercase) {
+            return Err(NameError::UpperCase);
+        }
+        if !bytes.starts_with(PREFIX) {
+            return Err(NameError::Prefix);
+        }
         if bytes.len() > MAX_LEN {
             return Err(NameError::TooLong(bytes.len()));
         }
@@ -64,10 +82,12 @@ impl MasterName {
         }
     }
 
-    /// Whether bytes begin as every master's name does.
+    /// Whether a name begins with `kubemaster-`, in lower or upper case.
     #[must_use]
-    pub fn is_meant(bytes: &[u8]) -> bool {
-        bytes.starts_with(PREFIX)
+    pub fn has_prefix(bytes: &[u8]) -> bool {
+        bytes
+            .get(..PREFIX.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
     }
 
     /// The name as text.
@@ -88,19 +108,21 @@ mod tests {
     use super::{MasterName, NameError};
     use proptest::prelude::*;
 
-    /// The contract's own words, read by another matcher than ours.
-    fn contract(bytes: &[u8]) -> bool {
+    /// The rule of the specification, applied by the regex crate.
+    fn matches_specification(bytes: &[u8]) -> bool {
         let rule =
             regex::bytes::Regex::new(r"(?-u)\Akubemaster-[a-z0-9]([a-z0-9-]*[a-z0-9])?\z").unwrap();
         rule.is_match(bytes) && bytes.len() <= 63
     }
 
     #[test]
-    fn names_the_broken_rule() {
-        let cases: [(&[u8], NameError); 7] = [
+    fn each_broken_rule_is_reported() {
+        let cases: [(&[u8], NameError); 9] = [
             (b"kubemaster", NameError::Prefix),
+            (b"KUBEMASTER-\xff", NameError::Prefix),
             (b"kubemaster-", NameError::EmptyId),
-            (b"kubemaster-A", NameError::Character),
+            (b"KUBEMASTER-", NameError::EmptyId),
+            (b"kubemaster-A;", NameError::Character),
             (b"kubemaster-1\n", NameError::Character),
             (b"kubemaster-\xff", NameError::Character),
             (b"kubemaster--1", NameError::Hyphen),
@@ -112,7 +134,28 @@ mod tests {
     }
 
     #[test]
-    fn ends_at_63_bytes() {
+    fn upper_case_name_is_rejected_with_the_remedy() {
+        for name in ["KUBEMASTER-1", "Kubemaster-1", "kubemaster-A"] {
+            let error = MasterName::parse(name.as_bytes()).unwrap_err();
+            assert_eq!(error, NameError::UpperCase, "{name}");
+        }
+        let text = NameError::UpperCase.to_string();
+        assert!(text.contains("use lower case"), "{text}");
+    }
+
+    #[test]
+    fn fully_qualified_name_is_rejected_with_the_remedy() {
+        let long = format!("kubemaster-1.{}", "a".repeat(80));
+        for name in ["kubemaster-1.example.com", "KUBEMASTER-1.EXAMPLE", &long] {
+            let error = MasterName::parse(name.as_bytes()).unwrap_err();
+            assert_eq!(error, NameError::Domain, "{name}");
+        }
+        let text = NameError::Domain.to_string();
+        assert!(text.contains("$(hostname -s)"), "{text}");
+    }
+
+    #[test]
+    fn name_of_64_bytes_is_rejected() {
         let name = |len: usize| format!("kubemaster-{}", "a".repeat(len - 11));
         assert!(MasterName::parse(name(63).as_bytes()).is_ok());
         assert_eq!(
@@ -124,14 +167,14 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn agrees_with_the_contract_on_near_names(text in "kubemaster-[a-c0-1A -]{0,56}") {
-            prop_assert_eq!(MasterName::parse(text.as_bytes()).is_ok(), contract(text.as_bytes()));
+        fn near_names_are_accepted_as_specified(text in "kubemaster-[a-c0-1A -]{0,56}") {
+            prop_assert_eq!(MasterName::parse(text.as_bytes()).is_ok(), matches_specification(text.as_bytes()));
         }
 
         #[test]
-        fn agrees_with_the_contract_on_any_bytes(tail in proptest::collection::vec(any::<u8>(), 0..6)) {
+        fn any_bytes_are_accepted_as_specified(tail in proptest::collection::vec(any::<u8>(), 0..6)) {
             let bytes = [b"kubemaster-", tail.as_slice()].concat();
-            prop_assert_eq!(MasterName::parse(&bytes).is_ok(), contract(&bytes));
+            prop_assert_eq!(MasterName::parse(&bytes).is_ok(), matches_specification(&bytes));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The closed set: what is none of the three commands is refused, before input is read.
+//! The closed set of commands: any other is refused before input is read.
 
 use crate::harness::{Ca, Login, Sshd, answer, run};
 use std::io::Read as _;
@@ -95,8 +95,8 @@ fn every_other_command_is_refused() {
         }
         ca.ask(Some(&command), b"").fails(64, "command refused: ");
     }
-    ca.ask(None, b"").fails(64, "none was given");
-    ca.ask(Some(b""), b"").fails(64, "it is empty");
+    ca.ask(None, b"").fails(64, "no command was given");
+    ca.ask(Some(b""), b"").fails(64, "the command is empty");
     ca.ask(None, b"").fails(64, "$HOSTNAME");
 }
 
@@ -109,6 +109,21 @@ fn a_name_of_63_bytes_is_the_longest() {
     ca.verifies(&certificate);
     ca.sign(&format!("{name}a"), b"")
         .fails(64, "at most 63 bytes");
+}
+
+#[test]
+fn refused_host_name_is_answered_with_the_remedy() {
+    let ca = Ca::new();
+    for (name, remedy) in [
+        ("KUBEMASTER-1", "use lower case"),
+        ("kubemaster-A", "use lower case"),
+        ("kubemaster-1.example.com", "use \"$(hostname -s)\""),
+        ("Kubemaster-1.Example.com", "use \"$(hostname -s)\""),
+        ("etcd-1.example.com", "\"$(hostname -s)\""),
+        ("$HOSTNAME", "\"$(hostname -s)\""),
+    ] {
+        ca.sign(name, b"").fails(64, remedy);
+    }
 }
 
 /// The kernel limits one string of the environment to 128 KiB, so a mebibyte never arrives;
@@ -138,8 +153,8 @@ fn over_ssh_they_are_refused_the_same_way() {
     ] {
         answer(&sshd.ssh(Some(command), b"")).fails(64, "command refused: ");
     }
-    answer(&sshd.ssh(None, b"")).fails(64, "none was given");
-    answer(&sshd.ssh(Some(""), b"")).fails(64, "none was given");
+    answer(&sshd.ssh(None, b"")).fails(64, "no command was given");
+    answer(&sshd.ssh(Some(""), b"")).fails(64, "no command was given");
     let mebibyte = sshd.ssh(Some(&"x".repeat(100 * 1024 + 1024)), b"");
     answer(&mebibyte).fails(64, "(103424 bytes)");
 }
@@ -195,9 +210,9 @@ fn the_login_shell_form_never_looks_at_its_string() {
     ] {
         let mut shell = std::process::Command::new(crate::signer_path());
         shell.arg0(name).args(&arguments).env_clear();
-        answer(&run(&mut shell, b"")).fails(64, "none was given");
+        answer(&run(&mut shell, b"")).fails(64, "no command was given");
         shell.env("SSH_ORIGINAL_COMMAND", "id");
-        answer(&run(&mut shell, b"")).fails(64, "\"id\" is none of");
+        answer(&run(&mut shell, b"")).fails(64, "\"id\" is not one of");
         if !std::path::Path::new("/etc/etcd/pki").exists() {
             shell.env("SSH_ORIGINAL_COMMAND", "get-certificate");
             answer(&run(&mut shell, b"")).fails(78, "/etc/etcd/pki/ca.crt");

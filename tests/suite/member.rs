@@ -164,7 +164,7 @@ fn callers_do_not_get_there() {
         .args(["member", "sign", "--host", "10.0.0.2", "--config"])
         .arg(ca.settings())
         .env_clear();
-    answer(&run(&mut command, &request)).fails(64, "none was given");
+    answer(&run(&mut command, &request)).fails(64, "no command was given");
     for command in ["member sign --host 10.0.0.2", "member", "etcd-member"] {
         ca.sign(command, &request).fails(64, "command refused: ");
     }

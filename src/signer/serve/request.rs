@@ -3,7 +3,7 @@
 use crate::pki::master_name::{MasterName, NameError};
 use crate::system::escape::escape;
 
-/// All that a client can ask for.
+/// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// `get-peers`: the client URLs of the cluster's started, voting members.
@@ -14,44 +14,43 @@ pub enum Request {
     Sign(MasterName),
 }
 
-/// Why a command is none of the three. Standard input has not been read.
+/// Why a command is refused. Standard input has not been read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// `SSH_ORIGINAL_COMMAND` is not set: the client asked for a shell.
     #[error(
-        "command refused: none was given: ask for get-certificate, get-peers or kubemaster-<id> \
-         ($HOSTNAME is empty in some shells: try \"$(hostname -s)\")"
+        "command refused: no command was given: send get-certificate, get-peers or \
+         kubemaster-<id> ($HOSTNAME is empty in some shells: use \"$(hostname -s)\")"
     )]
     Missing,
     /// `SSH_ORIGINAL_COMMAND` is set and empty.
     #[error(
-        "command refused: it is empty: ask for get-certificate, get-peers or kubemaster-<id> \
-         ($HOSTNAME is empty in some shells: try \"$(hostname -s)\")"
+        "command refused: the command is empty: send get-certificate, get-peers or \
+         kubemaster-<id> ($HOSTNAME is empty in some shells: use \"$(hostname -s)\")"
     )]
     Empty,
-    /// It begins like a master's name, and is none.
-    #[error("command refused: \"{command}\" is no master's name: {reason}")]
+    /// It begins with `kubemaster-`.
+    #[error("command refused: \"{command}\" is not a valid master name: {reason}")]
     Name {
-        /// The command, escaped and cut short.
+        /// The command, escaped and truncated.
         command: String,
-        /// The rule that it breaks.
         reason: NameError,
     },
-    /// Anything else.
     #[error(
-        "command refused: \"{command}\" is none of get-certificate, get-peers and kubemaster-<id>"
+        "command refused: \"{command}\" is not one of get-certificate, get-peers and \
+         kubemaster-<id>: for a certificate, send the host name: \"$(hostname -s)\""
     )]
     Unknown {
-        /// The command, escaped and cut short.
+        /// The command, escaped and truncated.
         command: String,
     },
 }
 
 impl Request {
-    /// Takes the client's command, whole and byte for byte: nothing is trimmed or folded.
+    /// Parses the client's command. Nothing is trimmed, and case is not folded.
     ///
     /// # Errors
-    /// [`CommandError`], when it is not one of the closed set.
+    /// [`CommandError`], if it is not one of the closed set.
     pub fn parse(original_command: Option<&[u8]>) -> Result<Self, CommandError> {
         match original_command {
             None => Err(CommandError::Missing),
@@ -60,7 +59,7 @@ impl Request {
             Some(b"get-certificate") => Ok(Self::Certificate),
             Some(command) => match MasterName::parse(command) {
                 Ok(name) => Ok(Self::Sign(name)),
-                Err(reason) if MasterName::is_meant(command) => Err(CommandError::Name {
+                Err(reason) if MasterName::has_prefix(command) => Err(CommandError::Name {
                     command: escape(command),
                     reason,
                 }),
@@ -71,7 +70,7 @@ impl Request {
         }
     }
 
-    /// What was asked for, in the command's own words.
+    /// The command that asks for it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -88,7 +87,7 @@ mod tests {
     use crate::pki::master_name::MasterName;
 
     #[test]
-    fn knows_three_commands() {
+    fn three_commands_are_accepted() {
         let name = MasterName::parse(b"kubemaster-7").unwrap();
         assert_eq!(Request::parse(Some(b"get-peers")), Ok(Request::Peers));
         assert_eq!(
@@ -101,19 +100,45 @@ mod tests {
         );
     }
 
+    fn refusal(command: &[u8]) -> String {
+        Request::parse(Some(command)).unwrap_err().to_string()
+    }
+
     #[test]
-    fn a_missing_command_is_told_about_hostname() {
+    fn missing_command_is_refused_with_the_remedy() {
         let refusal = Request::parse(None).unwrap_err();
         assert_eq!(refusal, CommandError::Missing);
         assert!(refusal.to_string().contains("$HOSTNAME"));
     }
 
     #[test]
-    fn what_is_refused_is_shown_escaped() {
-        let refusal = Request::parse(Some(b"get-peers\n\x1b[31m")).unwrap_err();
+    fn upper_case_name_is_refused_with_the_remedy() {
+        for command in ["KUBEMASTER-1", "kubemaster-A"] {
+            assert_eq!(
+                refusal(command.as_bytes()),
+                format!(
+                    "command refused: \"{command}\" is not a valid master name: it contains \
+                     upper-case letters: use lower case"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn fully_qualified_name_is_refused_with_the_remedy() {
         assert_eq!(
-            refusal.to_string(),
-            r#"command refused: "get-peers\n\x1b[31m" is none of get-certificate, get-peers and kubemaster-<id>"#
+            refusal(b"kubemaster-1.example.com"),
+            "command refused: \"kubemaster-1.example.com\" is not a valid master name: it contains \
+             a dot: leave the domain out: use \"$(hostname -s)\""
+        );
+    }
+
+    #[test]
+    fn refused_command_is_escaped() {
+        let refusal = refusal(b"get-peers\n\x1b[31m");
+        assert!(
+            refusal.starts_with(r#"command refused: "get-peers\n\x1b[31m" is not one of"#),
+            "{refusal}"
         );
     }
 }
