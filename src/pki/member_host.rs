@@ -1,5 +1,6 @@
 //! A host as the operator names it: an IP address or a DNS name.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// The longest DNS name, and the longest label of one, in bytes (RFC 1035, section 2.3.4).
@@ -46,6 +47,15 @@ impl MemberHost {
             return Err(MemberHostError);
         }
         Ok(Self::Name(text.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for MemberHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
     }
 }
 

@@ -63,8 +63,10 @@ pub struct Record {
     pub client: Option<Client>,
     /// What was asked for, escaped and cut short.
     pub request: Option<String>,
-    /// The master's name, once it is known to be one.
+    /// The common name that is asked for, once it is known to be valid.
     pub name: Option<String>,
+    /// A member's addresses and names. They are in the message alone.
+    pub hosts: Option<String>,
     /// SHA-256 of the DER SubjectPublicKeyInfo, hexadecimal.
     pub public_key: Option<String>,
     /// The serial number of what was issued, hexadecimal.
@@ -92,6 +94,34 @@ impl Record {
         self.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
             .ok()
             .and_then(|end| end.format(&Rfc3339).ok());
+    }
+
+    /// One line that says everything by itself. The outcome comes first, and what may be a
+    /// client's text is in quotes.
+    fn message(&self, outcome: &str, reason: Option<&str>) -> String {
+        let mut line = match (&self.request, reason) {
+            (None, _) => format!("{outcome} a request without a command"),
+            (Some(request), None) => format!("{outcome} {request}"),
+            (Some(request), Some(_)) => format!("{outcome} \"{request}\""),
+        };
+        if let Some(hosts) = &self.hosts {
+            let _ = write!(line, " for {hosts}");
+        }
+        if let Some(Client { address, port }) = self.client {
+            let _ = write!(line, " from {address} port {port}");
+        }
+        if let Some(reason) = reason {
+            let _ = write!(line, ": {reason}");
+        } else if self.name.is_some() {
+            // Without a name, the certificate is the signer's own, for its question to etcd.
+            if let (Some(end), Some(serial)) = (&self.not_after, &self.serial) {
+                let _ = write!(line, ": valid until {end}, serial {serial}");
+            }
+        }
+        if let Some(remark) = self.remark {
+            let _ = write!(line, " ({remark})");
+        }
+        line
     }
 }
 
@@ -127,7 +157,6 @@ impl Log {
             Err((reason, exit @ (Exit::Usage | Exit::Data))) => ("refused", Some(reason), exit),
             Err((reason, exit)) => ("failed", Some(reason), exit),
         };
-        let request = record.request.as_deref().unwrap_or("no command");
         let sender = Sender {
             socket: Arc::clone(socket),
             format: *format,
@@ -154,9 +183,8 @@ impl Log {
                 confinement = record.confinement,
                 remark = record.remark,
                 exit_code = exit.code(),
-                "{outcome}: {request}{}{}",
-                if reason.is_some() { ": " } else { "" },
-                reason.unwrap_or_default(),
+                "{}",
+                record.message(outcome, reason),
             );
         });
     }
@@ -247,10 +275,62 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use super::Client;
+    use super::{Client, Record};
+
+    fn record(request: Option<&str>, client: Option<&[u8]>) -> Record {
+        Record {
+            client: Client::parse(client),
+            request: request.map(str::to_owned),
+            serial: Some("0a1b".to_owned()),
+            not_after: Some("2026-11-27T10:00:00Z".to_owned()),
+            ..Record::default()
+        }
+    }
+
+    const MASTER: Option<&[u8]> = Some(b"10.0.0.5 50022 10.0.0.1 22");
 
     #[test]
-    fn takes_the_client_from_ssh_connection() {
+    fn granted_certificate_is_described_in_the_message() {
+        let mut granted = record(Some("kubemaster-1"), MASTER);
+        granted.name = Some("kubemaster-1".to_owned());
+        assert_eq!(
+            granted.message("granted", None),
+            "granted kubemaster-1 from 10.0.0.5 port 50022: \
+             valid until 2026-11-27T10:00:00Z, serial 0a1b"
+        );
+        let mut granted = record(Some("member sign"), None);
+        granted.name = Some("etcd-member".to_owned());
+        granted.hosts = Some("10.0.0.2, etcd-2".to_owned());
+        granted.remark = Some("renew the CA");
+        assert_eq!(
+            granted.message("granted", None),
+            "granted member sign for 10.0.0.2, etcd-2: \
+             valid until 2026-11-27T10:00:00Z, serial 0a1b (renew the CA)"
+        );
+    }
+
+    #[test]
+    fn certificate_of_the_signer_is_not_in_the_message() {
+        assert_eq!(
+            record(Some("get-peers"), MASTER).message("granted", None),
+            "granted get-peers from 10.0.0.5 port 50022"
+        );
+    }
+
+    #[test]
+    fn refusal_is_described_in_the_message() {
+        assert_eq!(
+            record(Some("id"), MASTER).message("refused", Some("why: what to do")),
+            "refused \"id\" from 10.0.0.5 port 50022: why: what to do"
+        );
+        assert_eq!(
+            record(None, None).message("refused", Some("why")),
+            "refused a request without a command: why"
+        );
+    }
+
+    #[test]
+    fn client_is_parsed_from_ssh_connection() {
         let client = Client::parse(Some(b"192.0.2.7 50022 192.0.2.1 22")).unwrap();
         assert_eq!(client.address.to_string(), "192.0.2.7");
         assert_eq!(client.port, 50022);

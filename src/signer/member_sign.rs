@@ -42,6 +42,8 @@ fn answer(
 ) -> Result<String, RequestError> {
     harden()?;
     record.name = Some(MEMBER.to_owned());
+    let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+    record.hosts = Some(hosts.join(", "));
     let config = SignerConfig::load(&options.settings)?;
     let (ca, key_file, received) = confine_and_read_input(&config, clock, record)?;
     let csr = Csr::from_file(received)?;

@@ -1,7 +1,10 @@
 //! `member sign`: members' certificates come from the operator, for the hosts that the operator
 //! names; and a master's certificate is not taken for a member's.
 
-use crate::harness::{Answer, Ca, answer, free_port, openssl, openssl_text, openssl_with, run};
+use crate::harness::{
+    Answer, Ca, Dir, answer, free_port, in_namespace, is_root, openssl, openssl_text, openssl_with,
+    records, run,
+};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -150,6 +153,40 @@ fn what_is_no_members_request_is_refused() {
     }
     ca.protect("ca.key", 0o440);
     sign(&ca, HOSTS, &request).fails(77, "chmod 0400");
+}
+
+#[test]
+fn record_of_a_member_certificate_names_its_hosts() {
+    if !is_root("a journal of its own, to look for the record of a member's certificate in") {
+        return;
+    }
+    let ca = Ca::new();
+    let request = ca.request_pem("p256", "etcd-member", "");
+    let dir = Dir::new();
+    let mut command = in_namespace(&dir, true, crate::signer_path().to_str().unwrap());
+    command
+        .args(["member", "sign", "--config"])
+        .arg(ca.settings())
+        .args(HOSTS)
+        .env_remove("SSH_CONNECTION");
+    let certificate = answer(&run(&mut command, &request)).ok();
+    ca.dir.write("member.crt", certificate);
+    let end = openssl_text(
+        ca.dir.path(),
+        "x509 -in member.crt -noout -enddate -dateopt iso_8601",
+    );
+    let end = end.trim().replace("notAfter=", "").replace(' ', "T");
+    let record = &records(&dir, 1)[0];
+    let message = record["MESSAGE"].as_str().unwrap();
+    let expected = format!(
+        "granted member sign for 10.0.0.2, fd00::2, etcd-2.example: valid until {end}, serial "
+    );
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!(record["ETCD_SIGNER_REQUEST"], "member sign");
+    assert!(
+        !record.to_string().contains("ETCD_SIGNER_HOSTS"),
+        "{record}"
+    );
 }
 
 /// What `su signer -- member sign ...` makes of it, and a client's command.

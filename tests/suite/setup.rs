@@ -336,6 +336,8 @@ fn what_is_issued_ends_with_its_ca() {
     let found = records(&dir, 1);
     let remark = found[0]["ETCD_SIGNER_REMARK"].as_str().unwrap();
     assert!(remark.contains("the CA certificate ends first"), "{remark}");
+    let message = found[0]["MESSAGE"].as_str().unwrap();
+    assert!(message.ends_with(&format!(" ({remark})")), "{message}");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn where_there_is_no_journal_dev_log_takes_the_record() {
     // Facility 10, severity 5: 85 (RFC 3164, section 4.1.1).
     assert!(line.starts_with("<85>etcd-signer["), "{line}");
     for part in [
-        "]: granted: kubemaster-1 ",
+        "]: granted kubemaster-1 from 192.0.2.9 port 1234: valid until 2",
         " outcome=\"granted\"",
         " client_address=\"192.0.2.9\"",
         " client_port=\"1234\"",
@@ -177,7 +177,10 @@ fn where_there_is_no_journal_dev_log_takes_the_record() {
     serve_command(b"", forged).fails(64, "command refused");
     let len = log.recv(&mut buffer).unwrap();
     let line = String::from_utf8_lossy(&buffer[..len]).into_owned();
-    assert!(line.contains("]: refused: kubemaster-7: granted"), "{line}");
+    assert!(
+        line.contains(r#"]: refused "kubemaster-7: granted\" outcome"#),
+        "{line}"
+    );
     let pairs = regex::Regex::new(r#" (\w+)="((?:[^"\\]|\\.)*)""#).unwrap();
     let outcomes: Vec<_> = pairs
         .captures_iter(&line[line.find(" outcome=").unwrap()..])

@@ -266,6 +266,26 @@ fn each_request_leaves_one_record_in_the_journal() {
     }
     let port: u16 = field(0, "CLIENT_PORT").unwrap().parse().unwrap();
     assert!(port > 0);
+    let message = |record: usize| found[record]["MESSAGE"].as_str().unwrap();
+    let from = |record: usize| {
+        let port = field(record, "CLIENT_PORT").unwrap();
+        format!("from 127.0.0.1 port {port}")
+    };
+    assert_eq!(
+        message(0),
+        format!(
+            "granted kubemaster-7 {}: valid until {end}, serial {serial}",
+            from(0)
+        )
+    );
+    assert_eq!(message(1), format!("granted get-certificate {}", from(1)));
+    for (record, request) in [(2, "kubemaster-8"), (3, r#"id\n\x1b[31m\"x"#)] {
+        let reason = field(record, "REASON").unwrap();
+        assert_eq!(
+            message(record),
+            format!("refused \"{request}\" {}: {reason}", from(record))
+        );
+    }
     assert_eq!(found[0]["SYSLOG_FACILITY"], "10");
     assert_eq!(found[0]["PRIORITY"], "5");
     assert_eq!(found[3]["PRIORITY"], "4");
