@@ -40,49 +40,51 @@ struct SignerCli {
 
 #[derive(Subcommand)]
 enum SignerCommand {
-    /// Answer the request in SSH_ORIGINAL_COMMAND (the forced command of sshd)
+    /// Answer the request in SSH_ORIGINAL_COMMAND, as the forced command of sshd
     Serve {
-        /// Settings to use instead of /etc/etcd-signer/config.toml
+        /// Settings file to use instead of /etc/etcd-signer/config.toml
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Look whether all is well with this host as a signer and as a member. Exits with 0, 1 if
-    /// there is a warning, 2 if something fails
+    /// Check this host's configuration as a signer and as an etcd member. Exits with 0, with 1 if
+    /// there is a warning, with 2 if a check fails
     Check(CheckArgs),
-    /// The certificate authority
+    /// Create, back up and restore the certificate authority
     #[command(subcommand)]
     Ca(CaCommand),
-    /// The members of the etcd cluster
+    /// Sign certificates for members of the etcd cluster
     #[command(subcommand)]
     Member(MemberCommand),
 }
 
 #[derive(Subcommand)]
 enum MemberCommand {
-    /// Sign a member's request: PEM or DER on standard input, certificate on standard output
+    /// Sign a member's certificate request: PEM or DER on standard input, certificate on standard
+    /// output
     Sign(SignArgs),
 }
 
 #[derive(Args)]
 struct SignArgs {
-    /// An address or a name of the member; give all that peers and clients use, 127.0.0.1 too
+    /// An IP address or DNS name of the member; give every one that peers and clients use,
+    /// including 127.0.0.1
     #[arg(long = "host", value_name = "HOST", required = true, value_parser = MemberHost::parse)]
     hosts: Vec<MemberHost>,
-    /// How long the certificate is valid, in days
+    /// Validity of the certificate in days
     #[arg(long, default_value_t = 730, value_parser = clap::value_parser!(u16).range(1..=825))]
     days: u16,
-    /// Settings to use instead of /etc/etcd-signer/config.toml
+    /// Settings file to use instead of /etc/etcd-signer/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum CaCommand {
-    /// Make a CA key and certificate. Nothing that exists is overwritten
+    /// Create a CA key and certificate. Existing files are never overwritten
     Init(InitArgs),
-    /// Save the CA's key and certificate in an encrypted file (age's format, by age itself)
+    /// Save the CA key and certificate in an encrypted file, with age
     Backup(BackupArgs),
-    /// Bring them back from such a file. Nothing that exists is overwritten
+    /// Restore the CA key and certificate from a backup. Existing files are never overwritten
     Restore(RestoreArgs),
 }
 
@@ -91,55 +93,55 @@ struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// An address that may log in, instead of one of the drop-in's networks
+    /// An address in the allowed networks, instead of one that is taken from the drop-in
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     inside: Option<String>,
-    /// An address that may not
+    /// An address outside the allowed networks
     #[arg(long, value_name = "ADDRESS", default_value = "198.51.100.7", value_parser = address)]
     outside: String,
-    /// Settings to use instead of /etc/etcd-signer/config.toml
+    /// Settings file to use instead of /etc/etcd-signer/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct BackupArgs {
-    /// The file to make
+    /// The file to create
     file: PathBuf,
-    /// Who can read it: an age or SSH public key; may be given again. Without it, age asks for a
-    /// passphrase
+    /// An age or SSH public key that can decrypt the file; may be given more than once. Without
+    /// it, age asks for a passphrase
     #[arg(long = "recipient", value_name = "KEY")]
     recipients: Vec<String>,
-    /// Settings to use instead of /etc/etcd-signer/config.toml
+    /// Settings file to use instead of /etc/etcd-signer/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct RestoreArgs {
-    /// The backup
+    /// The backup file
     file: PathBuf,
-    /// The file of a private key that can read it; may be given again. Without it, age asks for
-    /// the passphrase
+    /// A file with a private key that can decrypt the backup; may be given more than once.
+    /// Without it, age asks for the passphrase
     #[arg(long = "identity", value_name = "FILE")]
     identities: Vec<PathBuf>,
-    /// Where ca.key and ca.crt are put
+    /// Directory for ca.key and ca.crt
     #[arg(long, value_name = "DIR", default_value = "/etc/etcd/pki")]
     directory: PathBuf,
 }
 
 #[derive(Args)]
 struct InitArgs {
-    /// Where ca.key and ca.crt are put
+    /// Directory for ca.key and ca.crt
     #[arg(long, value_name = "DIR", default_value = "/etc/etcd/pki")]
     directory: PathBuf,
-    /// The kind of key (an RSA key: make it and the certificate with openssl)
+    /// Key type (for RSA, create the key and certificate with openssl)
     #[arg(long, value_enum, default_value = "p256")]
     key_type: KeyAlgorithm,
-    /// How long the CA certificate is valid, in days
+    /// Validity of the CA certificate in days
     #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u16).range(1..=36500))]
     days: u16,
-    /// The CA's common name
+    /// Common name of the CA
     #[arg(long, value_name = "NAME", default_value = "etcd-ca")]
     common_name: String,
 }
