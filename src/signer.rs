@@ -60,15 +60,15 @@ pub fn main(
         Ok(SignerInvocation::CaBackup(options)) => report_outcome(
             ca_backup::backup(&options, (environment.clock)()),
             &format!(
-                "{}: the CA's key and certificate, encrypted. See that it can be read: etcd-signer \
-                 ca restore {0} --directory /root/tried\n",
+                "{}: the encrypted CA key and certificate. Test that they can be restored: \
+                 etcd-signer ca restore {0} --directory /root/tried\n",
                 escape::path(&options.file)
             ),
         ),
         Ok(SignerInvocation::CaRestore(options)) => report_outcome(
             ca_backup::restore(&options, (environment.clock)()),
             &format!(
-                "{}: the CA's key and certificate. To sign with it: etcd-signer-endpoint open\n",
+                "{}: the CA key and certificate. To sign with them: etcd-signer-endpoint open\n",
                 escape::path(&options.directory)
             ),
         ),
@@ -95,8 +95,8 @@ fn init(options: &CaInitOptions) -> Exit {
     match ca_init::init(options, OffsetDateTime::now_utc()) {
         Ok(made) => {
             let text = format!(
-                "{}: the CA's private key. It is the only one: keep a copy in a safe place.\n\
-                 {}: the CA's certificate.\n",
+                "{}: the CA key. There is no other copy: make a backup with etcd-signer ca backup.\n\
+                 {}: the CA certificate.\n",
                 escape::path(&made.key),
                 escape::path(&made.certificate)
             );

@@ -72,31 +72,31 @@ pub enum EndpointCause {
     #[error("TLS failed: {0}")]
     Incompatible(String),
     /// We refused: the certificate is for other names.
-    #[error("we refused its certificate: it is not for the host of that URL{0}")]
+    #[error("its certificate was rejected: it is not valid for the host in the URL{0}")]
     ServerName(Names),
     /// We refused: the certificate is not of our CA.
-    #[error("we refused its certificate: another CA has issued it")]
+    #[error("its certificate was rejected: it was issued by another CA")]
     ServerIssuer,
     /// We refused: the certificate's time is over.
-    #[error("we refused its certificate: it has expired")]
+    #[error("its certificate was rejected: it has expired")]
     ServerExpired,
     /// We refused: the certificate's time has not begun.
-    #[error("we refused its certificate: it is not valid yet")]
+    #[error("its certificate was rejected: it is not valid yet")]
     ServerNotYetValid,
     /// We refused: the certificate is not a server's.
-    #[error("we refused its certificate: it is not for a server")]
+    #[error("its certificate was rejected: it is not a server certificate")]
     ServerPurpose,
     /// We refused the certificate for a reason of another kind.
-    #[error("we refused its certificate: {0}")]
+    #[error("its certificate was rejected: {0}")]
     ServerCertificate(String),
     /// The server refused our certificate.
-    #[error("the server refused our certificate ({0})")]
+    #[error("the server rejected our certificate ({0})")]
     ClientCertificate(String),
     /// etcd's authentication knows who we are, and does not let us.
-    #[error("etcd refused the identity etcd-signer (\"{0}\")")]
+    #[error("etcd rejected the identity etcd-signer (\"{0}\")")]
     Identity(String),
     /// etcd's authentication is on, and it has not taken our name from our certificate.
-    #[error("etcd does not know who asks (\"{0}\")")]
+    #[error("etcd does not know the client's identity (\"{0}\")")]
     Anonymous(String),
     /// etcd does not answer as a learner.
     #[error("it is a learner, and learners do not answer")]
@@ -111,7 +111,7 @@ pub enum EndpointCause {
     #[error("its answer is not a member list (\"{0}\")")]
     NotMemberList(String),
     /// None of so many members can be named.
-    #[error("none of the {0} members that it knows is started, votes, and has a printable URL")]
+    #[error("none of its {0} members has started, votes and has a valid client URL")]
     NoMember(usize),
 }
 
@@ -195,7 +195,7 @@ impl EndpointCause {
             AlertDescription::NoApplicationProtocol => return Self::NotHttp2,
             other => {
                 let alert = escape(format!("{other:?}").as_bytes());
-                return Self::Incompatible(format!("the server gave up with the alert {alert}"));
+                return Self::Incompatible(format!("the server sent the TLS alert {alert}"));
             }
         };
         Self::ClientCertificate(name.to_owned())
@@ -231,10 +231,10 @@ impl EndpointCause {
                 "find out what listens there, or correct etcd_endpoints"
             }
             Self::Incompatible(_) => {
-                "compare etcd's TLS settings: TLS 1.2 or 1.3 with AEAD ciphers will do"
+                "compare etcd's TLS settings: TLS 1.2 or 1.3 with AEAD ciphers is needed"
             }
             Self::ServerName(_) => {
-                "issue etcd's server certificate for that host too, or use a host that it is for"
+                "reissue etcd's server certificate with that host in it, or use a host that is in it"
             }
             Self::ServerIssuer => {
                 "ca_certificate must be etcd's CA; if it is, something else answers in etcd's place"
@@ -243,7 +243,7 @@ impl EndpointCause {
                 "renew etcd's server certificate, or correct this host's clock"
             }
             Self::ServerPurpose | Self::ServerCertificate(_) => {
-                "issue etcd's server certificate anew, with extendedKeyUsage serverAuth"
+                "reissue etcd's server certificate with extendedKeyUsage serverAuth"
             }
             Self::ClientCertificate(_) => {
                 "etcd's --trusted-ca-file must hold ca_certificate, and the clocks must agree"
@@ -258,7 +258,7 @@ impl EndpointCause {
             }
             Self::Learner => "put a voting member into etcd_endpoints too",
             Self::NoMember(_) => {
-                "look at etcdctl member list, and at each member's --advertise-client-urls"
+                "check etcdctl member list, and --advertise-client-urls of each member"
             }
         }
     }
@@ -345,7 +345,7 @@ mod tests {
             EndpointCause::of_tls(&rustls::Error::AlertReceived(AlertDescription::UnknownCA));
         assert_eq!(
             server.to_string(),
-            "the server refused our certificate (unknown CA)"
+            "the server rejected our certificate (unknown CA)"
         );
         let ours = EndpointCause::of_tls(&CertificateError::UnknownIssuer.into());
         assert_eq!(ours, EndpointCause::ServerIssuer);

@@ -30,46 +30,48 @@ pub struct CsrError(#[from] CsrCause);
 pub enum CsrCause {
     /// Standard input was empty, or all white space.
     #[error(
-        "standard input is empty: send the request in base64: base64 < client.csr | ssh ... NAME"
+        "standard input is empty: send the base64-encoded request: base64 < client.csr | ssh ... NAME"
     )]
     Empty,
     /// A PEM block that was not base64-encoded once more.
-    #[error(
-        "it is PEM as it stands: send it in base64 once more: base64 < client.csr | ssh ... NAME"
-    )]
+    #[error("it is plain PEM: base64-encode it before sending: base64 < client.csr | ssh ... NAME")]
     BarePem,
     /// DER that was not base64-encoded.
-    #[error("it is DER as it stands: send it in base64: base64 < client.der | ssh ... NAME")]
+    #[error("it is plain DER: base64-encode it before sending: base64 < client.der | ssh ... NAME")]
     BareDer,
     /// A byte of the URL and file name alphabet (RFC 4648, section 5).
-    #[error("it is base64 in the URL alphabet (- and _): use the standard one (+ and /)")]
+    #[error("it is in the URL-safe base64 alphabet (- and _): use the standard one (+ and /)")]
     UrlAlphabet,
     /// A byte that no base64 has.
-    #[error("it is not base64: the byte {0:#04x} does not belong in it")]
+    #[error(
+        "it is not base64: byte {0:#04x} is not in the alphabet: encode the request with base64"
+    )]
     StrayByte(u8),
     /// Padding that is missing, misplaced or too much, or a last symbol with stray bits.
-    #[error("its base64 does not end as it should: was it cut short, or its = padding left out?")]
+    #[error(
+        "its base64 is truncated, or the = padding is missing: encode the whole file with base64"
+    )]
     Padding,
     /// PEM whose frame or contents cannot be read.
-    #[error("its PEM block cannot be read: was it cut short?")]
+    #[error("its PEM block cannot be parsed, it may be truncated: send the whole file")]
     BrokenPem,
     /// Neither PEM nor DER inside the base64.
-    #[error("what it holds is neither PEM nor DER")]
+    #[error("its contents are neither PEM nor DER: send a PKCS#10 request")]
     NeitherPemNorDer,
     /// More than one PEM block.
-    #[error("it holds more than one PEM block: send one CERTIFICATE REQUEST alone")]
+    #[error("it contains more than one PEM block: send a single CERTIFICATE REQUEST")]
     SeveralBlocks,
     /// A PEM block of another kind.
     #[error("it is a {0}: send a CERTIFICATE REQUEST")]
     WrongLabel(&'static str),
     /// DER that breaks the encoding's rules.
-    #[error("its DER is not exact: {0}")]
+    #[error("it is not strict DER: {0}: make a new request")]
     DerError(#[from] DerError),
     /// DER that is not a CertificationRequest.
-    #[error("it is no PKCS#10 request: {0}")]
+    #[error("it is not a PKCS#10 request: {0}")]
     Structure(&'static str),
     /// Another version than 1.
-    #[error("its version is not 1, the only one that PKCS#10 has")]
+    #[error("its version is not 1, the only version of PKCS#10")]
     Version,
     /// The public key.
     #[error(transparent)]
@@ -78,21 +80,21 @@ pub enum CsrCause {
     #[error(transparent)]
     SignatureAlgorithm(#[from] SignatureRefusal),
     /// A point that does not satisfy its curve's equation.
-    #[error("its key's point is not on the curve: make a new key")]
+    #[error("its public key is not a point on the curve: make a new key")]
     OffCurve,
     /// The proof of possession fails.
     #[error(
-        "its signature does not verify with its own key: it was altered, or signed by another key"
+        "its signature does not verify with the key in it: make a new request, signed with that key"
     )]
     Signature,
     /// No common name.
-    #[error("its subject has no common name: make it with CN=<the name asked for>")]
+    #[error("its subject has no common name: make the request with CN=<the requested name>")]
     NoCommonName,
     /// More than one common name.
-    #[error("its subject has {0} common names: make it with one")]
+    #[error("its subject has {0} common names: make the request with exactly one")]
     SeveralCommonNames(usize),
     /// A common name in a string type whose bytes are not its characters.
-    #[error("its common name is in a string type other than UTF8String or PrintableString")]
+    #[error("its common name has an unsupported string type: use UTF8String or PrintableString")]
     CommonNameType,
 }
 
@@ -155,7 +157,7 @@ impl Csr {
             }
             _ => {
                 return Err(CsrCause::Structure(
-                    "it does not hold version, subject, key and attributes alone",
+                    "it does not consist of version, subject, key and attributes",
                 ));
             }
         };
@@ -224,14 +226,14 @@ fn decode_pem_or_der(bytes: Vec<u8>) -> Result<Vec<u8>, CsrCause> {
     let block = parsed.into_iter().next().ok_or(CsrCause::BrokenPem)?;
     match block.tag() {
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Ok(block.into_contents()),
-        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
-            Err(CsrCause::WrongLabel("certificate, not a request for one"))
-        }
+        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => Err(CsrCause::WrongLabel(
+            "certificate, not a certificate request",
+        )),
         tag if tag.ends_with("PRIVATE KEY") => Err(CsrCause::WrongLabel(
             "private key, which must never leave its host",
         )),
-        tag if tag.ends_with("PUBLIC KEY") => Err(CsrCause::WrongLabel("public key alone")),
-        _ => Err(CsrCause::WrongLabel("PEM block of another kind")),
+        tag if tag.ends_with("PUBLIC KEY") => Err(CsrCause::WrongLabel("public key")),
+        _ => Err(CsrCause::WrongLabel("PEM block of another type")),
     }
 }
 
@@ -243,7 +245,7 @@ fn verify(
     signature: &Element<'_>,
 ) -> Result<(), CsrCause> {
     let algorithm = strict_der::algorithm(algorithm).ok_or(CsrCause::Structure(
-        "its signature algorithm cannot be read",
+        "its signature algorithm cannot be parsed",
     ))?;
     let verification = key.key_type().verification(&algorithm)?;
     let Some([0, signature @ ..]) = signature.contents_of(BIT_STRING) else {

@@ -49,7 +49,7 @@ impl Subject {
 /// The request is sound, but for another name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "request refused: its common name is \"{found}\", but {asked} was asked for: \
+    "request refused: its common name is \"{found}\", but {asked} was requested: \
      make the request with CN={asked}"
 )]
 pub struct WrongName {

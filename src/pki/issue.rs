@@ -17,19 +17,19 @@ use std::cell::RefCell;
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// rcgen cannot encode it.
-    #[error("internal error: the certificate cannot be encoded ({0}): report it")]
+    #[error("internal error: the certificate cannot be encoded ({0}): please report this bug")]
     Encoding(#[from] rcgen::Error),
     /// What rcgen made is not DER.
-    #[error("internal error: the certificate is not exact DER ({0}): report it")]
+    #[error("internal error: the certificate is not strict DER ({0}): please report this bug")]
     DerError(#[from] DerError),
     /// What rcgen made cannot be put together again.
-    #[error("internal error: the certificate cannot be assembled ({0}): report it")]
+    #[error("internal error: the certificate cannot be assembled ({0}): please report this bug")]
     Der(#[from] der::Error),
     /// A TBSCertificate without the fields that it must have.
-    #[error("internal error: the certificate has too few fields: report it")]
+    #[error("internal error: the certificate has too few fields: please report this bug")]
     Fields,
     /// The CA key cannot sign.
-    #[error("internal error: {0}: report it")]
+    #[error("internal error: {0}: please report this bug")]
     Signing(#[from] PrivateKeyError),
 }
 

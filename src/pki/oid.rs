@@ -58,7 +58,7 @@ pub(crate) fn describe(oid: &[u8]) -> String {
     known.iter().find(|(known, _)| *known == oid).map_or_else(
         || {
             format!(
-                "of the unknown algorithm {}",
+                "unknown algorithm {}",
                 escape(oid.to_id_string().as_bytes())
             )
         },

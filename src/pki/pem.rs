@@ -4,13 +4,13 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SingleCertificateError {
     /// None.
-    #[error("its answer holds no certificate")]
+    #[error("its answer contains no certificate")]
     None,
     /// One that does not end.
-    #[error("its answer holds a certificate that is cut short")]
+    #[error("its answer contains a truncated certificate")]
     Truncated,
     /// More than one.
-    #[error("its answer holds more than one certificate")]
+    #[error("its answer contains more than one certificate")]
     Several,
 }
 

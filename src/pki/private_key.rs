@@ -22,32 +22,31 @@ use zeroize::Zeroizing;
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateKeyError {
     #[error(
-        "it is encrypted, and nobody is there to type a passphrase: decrypt it with \
-         openssl pkey, and protect it by its mode (0400)"
+        "it is encrypted, and no passphrase can be entered here: decrypt it with openssl pkey, \
+         and protect it with mode 0400"
     )]
     Encrypted,
-    #[error("it holds no PEM block of a private key")]
+    #[error("it contains no private key in PEM: put the key there")]
     NoKey,
-    #[error("it holds more than one private key: leave one")]
+    #[error("it contains more than one private key: keep only one")]
     SeveralKeys,
     /// A kind of key that is not supported.
     #[error(
-        "it is a key of {0}: use ECDSA on P-256 or P-384, RSA of 2048, 3072 or 4096 bits, or Ed25519"
+        "its key type is not supported ({0}): use ECDSA on P-256 or P-384, RSA with 2048, 3072 or \
+         4096 bits, or Ed25519"
     )]
     Kind(String),
     /// Its public key is neither known from elsewhere nor in the file as ring takes it, and ring
     /// does not compute it.
     #[error(
-        "it does not hold its public key as an uncompressed point: rewrite it with \
+        "it does not contain its public key as an uncompressed point: rewrite it with \
          openssl ec -conv_form uncompressed, or make a new key"
     )]
     NoPublicKey,
-    #[error("its contents cannot be read as a private key: is the file whole?")]
+    #[error("its private key cannot be parsed, it may be truncated: replace the file")]
     Malformed,
     /// It belongs to another public key than the expected one.
-    #[error(
-        "it does not belong to the CA certificate: put the key and certificate of one CA there"
-    )]
+    #[error("it does not belong to the CA certificate: use the key and certificate of the same CA")]
     Mismatch,
     /// The system's random numbers failed.
     #[error("signing with it failed")]
@@ -156,7 +155,7 @@ pub enum KeyAlgorithm {
 
 /// The system has no random numbers.
 #[derive(Debug, thiserror::Error)]
-#[error("the system's random numbers failed")]
+#[error("the system's random number generator failed")]
 pub(crate) struct NoRandomNumbers;
 
 /// Makes a private key: PKCS#8 DER.

@@ -18,10 +18,10 @@ const MAX_BACKDATE: i64 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// The system has no random numbers.
-    #[error("internal error: the system's random numbers failed: report it")]
+    #[error("internal error: the system's random number generator failed: please report this bug")]
     Random,
     /// A time or a name that cannot be written into a certificate.
-    #[error("internal error: {0} cannot be encoded: report it")]
+    #[error("internal error: {0} cannot be encoded: please report this bug")]
     Encoding(&'static str),
 }
 

@@ -36,26 +36,28 @@ pub struct PublicKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefusal {
     /// It cannot be read as a SubjectPublicKeyInfo of its own algorithm.
-    #[error("its public key cannot be read: {0}")]
+    #[error("its public key cannot be parsed: {0}: make a new key")]
     Malformed(&'static str),
     /// A kind of key that is not accepted.
-    #[error("its key is {0}: {WOULD_DO}")]
+    #[error("its key type is not accepted ({0}): {ACCEPTED_KEYS}")]
     Kind(String),
     /// An RSA modulus outside of 2048 to 4096 bits.
-    #[error("its RSA key has {0} bits: {WOULD_DO}")]
+    #[error("its RSA key has {0} bits: {ACCEPTED_KEYS}")]
     RsaBits(usize),
     /// An RSA exponent other than 65537.
-    #[error("its RSA key's exponent is not 65537: {WOULD_DO}")]
+    #[error("its RSA exponent is not 65537: {ACCEPTED_KEYS}")]
     RsaExponent,
     /// A point that is compressed or hybrid, or of the wrong length.
-    #[error("its point is not in the uncompressed form: write the key with an uncompressed point")]
+    #[error(
+        "its elliptic-curve point is not uncompressed: write the key with an uncompressed point"
+    )]
     PointForm,
     /// An Ed25519 point of small order, for which anybody can sign.
-    #[error("its Ed25519 key is a point of small order, which is no key: make a new one")]
+    #[error("its Ed25519 key is a point of small order, which is insecure: make a new key")]
     SmallOrder,
 }
 
-const WOULD_DO: &str = "use RSA of 2048 to 4096 bits with exponent 65537, ECDSA on P-256 or \
+const ACCEPTED_KEYS: &str = "use RSA of 2048 to 4096 bits with exponent 65537, ECDSA on P-256 or \
                         P-384, or Ed25519";
 
 /// The y-coordinates, little-endian and without the sign bit, of every encoding of a point whose
@@ -93,7 +95,7 @@ impl PublicKey {
     /// # Errors
     /// [`KeyRefusal`], with the first rule that it breaks.
     pub fn from_spki(spki: &Element<'_>) -> Result<Self, KeyRefusal> {
-        const MALFORMED: KeyRefusal = KeyRefusal::Malformed("no SubjectPublicKeyInfo");
+        const MALFORMED: KeyRefusal = KeyRefusal::Malformed("not a SubjectPublicKeyInfo");
         let parts = spki.inside(SEQUENCE).ok_or(MALFORMED)?;
         let [algorithm, key] = parts.as_slice() else {
             return Err(MALFORMED);
@@ -215,15 +217,17 @@ impl KeyType {
 pub enum SignatureRefusal {
     /// It is not one of those accepted.
     #[error(
-        "its signature is {0}: sign with RSA and SHA-256, SHA-384 or SHA-512, with ECDSA and \
+        "its signature algorithm is not accepted ({0}): sign with RSA and SHA-256, SHA-384 or SHA-512, with ECDSA and \
          SHA-256 or SHA-384, or with Ed25519"
     )]
     Algorithm(String),
     /// Its parameters are not what the algorithm's RFC asks for.
-    #[error("its signature algorithm has parameters that it must not have")]
+    #[error("its signature algorithm has parameters that are not allowed: make a new request")]
     Parameters,
     /// It is of another family than the key.
-    #[error("its signature is {signature}, which a key of {key} cannot make: sign with that key")]
+    #[error(
+        "its signature algorithm ({signature}) does not match its key ({key}): sign with the key in it"
+    )]
     Family {
         /// The signature algorithm.
         signature: String,
@@ -264,7 +268,7 @@ fn key_type(algorithm: &Algorithm<'_>) -> Result<KeyType, KeyRefusal> {
 }
 
 fn check_rsa(key: &[u8]) -> Result<(), KeyRefusal> {
-    const MALFORMED: KeyRefusal = KeyRefusal::Malformed("no RSAPublicKey");
+    const MALFORMED: KeyRefusal = KeyRefusal::Malformed("not an RSAPublicKey");
     let parts = strict_der::single(key)
         .ok()
         .and_then(|key| key.inside(SEQUENCE))

@@ -28,13 +28,13 @@ pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DerError {
     /// Bytes follow where the element should have ended.
-    #[error("bytes follow its end")]
+    #[error("it is followed by trailing bytes")]
     TrailingBytes,
     /// A length is indefinite, in more bytes than it needs, or past the end.
-    #[error("a length in it is cut short or not in its shortest form")]
+    #[error("a length is truncated or not in its shortest form")]
     Length,
     /// An identifier octet that DER does not allow.
-    #[error("a tag in it is none that DER allows")]
+    #[error("a tag is not allowed in DER")]
     Tag,
     /// Nested more than 32 levels deep.
     #[error("it is nested too deeply")]

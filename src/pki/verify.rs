@@ -24,7 +24,9 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 
 /// What was issued does not hold against the contract, and is not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("internal error: the certificate that was made is not what it must be ({0}): report it")]
+#[error(
+    "internal error: the certificate failed the post-issuance check ({0}): please report this bug"
+)]
 pub struct Rejected(&'static str);
 
 /// A certificate that fulfils the contract, and may be sent.
@@ -141,10 +143,10 @@ fn require(holds: bool, field: &'static str) -> Result<(), Rejected> {
 /// RFC 5280, section 4.1.1.2: both places name the signature algorithm alike. The parser
 /// compares what it understood; here it is the bytes.
 fn check_frame(der: &[u8]) -> Result<(), Rejected> {
-    let frame = strict_der::single(der).map_err(|_| Rejected("its DER is not exact"))?;
+    let frame = strict_der::single(der).map_err(|_| Rejected("it is not strict DER"))?;
     let parts = frame.inside(strict_der::SEQUENCE).unwrap_or_default();
     let [tbs, algorithm, _signature] = parts.as_slice() else {
-        return Err(Rejected("its DER is not exact"));
+        return Err(Rejected("it is not strict DER"));
     };
     let fields = tbs.inside(strict_der::SEQUENCE).unwrap_or_default();
     let inner = fields.get(2).map(|field| field.encoding);

@@ -63,15 +63,15 @@ pub(crate) enum CaBackupError {
     NewFile(#[from] NewFileError),
     /// Another CA's certificate is there.
     #[error(
-        "CA not restored: {0} is another CA's certificate: restore with --directory elsewhere, \
-         or move it away"
+        "CA not restored: {0} is the certificate of another CA: move it away, or restore to another \
+         --directory"
     )]
     AnotherCa(String),
     /// age is not there, or could not be talked to.
     #[error("backup: {AGE}: {0}: install the package age")]
     NoAge(#[source] io::Error),
     /// age said no, on its own standard error.
-    #[error("backup: age did not do it ({0}): what it says is above")]
+    #[error("backup: age failed ({0}): see its message above")]
     Age(ExitStatus),
     /// age made more, or something else, than it should have.
     #[error("backup: {0}")]
@@ -104,7 +104,9 @@ pub(crate) fn backup(options: &BackupOptions, now: i64) -> Result<(), CaBackupEr
     }
     let encrypted = pass_through(age, bundle.as_bytes())?;
     if !encrypted.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") {
-        return Err(CaBackupError::Unexpected("age did not make what it should"));
+        return Err(CaBackupError::Unexpected(
+            "what age wrote is not an encrypted file: check the package age",
+        ));
     }
     let file = new_file::prepare(&options.file, &encrypted, 0o400, None)?;
     new_file::create(file, &options.file)?;
@@ -163,7 +165,7 @@ fn pass_through(mut age: Command, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, Ca
     let output = output.map_err(CaBackupError::NoAge)?;
     if u64::try_from(output.len()).unwrap_or(u64::MAX) > SIZE_LIMIT {
         return Err(CaBackupError::Unexpected(
-            "that is no backup of a CA: it is too large",
+            "the file is too large for a backup of a CA: is it the right file?",
         ));
     }
     Ok(output)

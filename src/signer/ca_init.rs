@@ -32,16 +32,16 @@ pub struct CaInitOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum CaInitError {
     /// A file could not be put in its place, or one is there.
-    #[error("CA not made: {0}")]
+    #[error("CA not created: {0}")]
     NewFile(#[from] NewFileError),
     /// The common name is empty, too long, or has control characters in it.
-    #[error("CA not made: the common name must have 1 to 64 printable characters")]
+    #[error("CA not created: the common name must have 1 to 64 printable characters")]
     CommonName,
     /// The key or certificate could not be made.
-    #[error("CA not made: {0}")]
+    #[error("CA not created: {0}")]
     Encoding(#[from] rcgen::Error),
     /// There were no random numbers, or a time could not be written.
-    #[error("CA not made: {0}")]
+    #[error("CA not created: {0}")]
     Profile(#[from] ProfileError),
 }
 

@@ -16,7 +16,7 @@ use tempfile::{NamedTempFile, PersistError};
 #[derive(Debug, thiserror::Error)]
 pub enum NewFileError {
     /// Something has that name.
-    #[error("{0} exists: move it away first, if it is not needed any more")]
+    #[error("{0} already exists: move it away first")]
     Exists(String),
     #[error(transparent)]
     System(#[from] FileSystemError),
@@ -53,8 +53,8 @@ fn hint(source: &io::Error) -> &'static str {
             ": free some space; existing files are unchanged"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            ": mount it writable, or in a confined service name it in ReadWritePaths; \
-             existing files are unchanged"
+            ": mount it writable, or add it to ReadWritePaths= of the service; existing \
+             files are unchanged"
         }
         _ => "",
     }

@@ -51,12 +51,15 @@ impl Confinement {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// A restriction that every kernel has was refused.
-    #[error("confinement impossible: {0} is refused by this system ({1})")]
+    #[error(
+        "confinement impossible: this system refuses {0} ({1}): check what its container or service \
+         allows"
+    )]
     Refused(&'static str, String),
     /// There is no seccomp filter.
     #[error(
-        "confinement impossible: this kernel takes no seccomp filter ({0}): use one that does, \
-         or set allow_without_seccomp = true in the settings"
+        "confinement impossible: this kernel does not accept a seccomp filter ({0}): use a \
+         kernel that does, or set allow_without_seccomp = true in the settings"
     )]
     NoSeccomp(String),
 }

@@ -9,7 +9,10 @@ pub(crate) fn report_panics(program: &'static str) {
         let at = info.location().map_or_else(String::new, |location| {
             format!(" at {}:{}", location.file(), location.line())
         });
-        output::error_line_of(program, &format!("internal error: a defect{at}: report it"));
+        output::error_line_of(
+            program,
+            &format!("internal error{at}: please report this bug"),
+        );
         std::process::exit(Exit::Software.code().into());
     }));
 }

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// More than the limit arrived.
-    #[error("request refused: it is larger than {0} bytes: is it one certificate request?")]
+    #[error("request refused: it is larger than {0} bytes: send a single certificate request")]
     TooLarge(usize),
     /// It did not end in time.
-    #[error("request not received: standard input did not end within {}: send the request at once, \
-             and close the input", seconds(*.0))]
+    #[error("request not received: standard input did not end within {}: send the whole \
+             request, and close standard input", seconds(*.0))]
     TimedOut(Duration),
     /// Reading failed.
-    #[error("request not received: standard input cannot be read: {0}")]
+    #[error("request not received: standard input cannot be read: {0}: try again")]
     Failed(#[source] io::Error),
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Protection {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// There is no such file.
-    #[error("{what} {path}: it does not exist: put it there, or name another in the settings")]
+    #[error("{what} {path}: it does not exist: create it, or set another path in the settings")]
     Missing {
         /// What the file is for.
         what: &'static str,
@@ -48,7 +48,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is a directory, a device or a pipe.
-    #[error("{what} {path}: it is not a regular file")]
+    #[error("{what} {path}: it is not a regular file: replace it with one")]
     NotRegular {
         /// What the file is for.
         what: &'static str,
@@ -124,7 +124,9 @@ impl FileError {
 
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::PermissionDenied => ": give it to the account that runs this program",
+        io::ErrorKind::PermissionDenied => {
+            ": make it readable for the account that runs this program"
+        }
         _ => "",
     }
 }

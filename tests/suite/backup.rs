@@ -188,7 +188,7 @@ fn nothing_is_overwritten_and_nothing_is_left_half_done() {
     let file = ca.dir.join("ca.age");
     backup(&ca, &file, &recipient).ok();
     let first = fs::read(&file).unwrap();
-    fails(&backup(&ca, &file, &recipient), 78, "exists");
+    fails(&backup(&ca, &file, &recipient), 78, "already exists");
     assert_eq!(fs::read(&file).unwrap(), first);
 
     // A member has the certificate already; another CA's stays as it is.
@@ -196,12 +196,16 @@ fn nothing_is_overwritten_and_nothing_is_left_half_done() {
     fs::create_dir(&pki).unwrap();
     fs::copy(ca.dir.join("ca.crt"), pki.join("ca.crt")).unwrap();
     restore(&file, &identity, &pki).ok();
-    fails(&restore(&file, &identity, &pki), 78, "exists");
+    fails(&restore(&file, &identity, &pki), 78, "already exists");
     let elsewhere = ca.dir.join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     let others = Ca::new();
     fs::copy(others.dir.join("ca.crt"), elsewhere.join("ca.crt")).unwrap();
-    fails(&restore(&file, &identity, &elsewhere), 78, "another CA's");
+    fails(
+        &restore(&file, &identity, &elsewhere),
+        78,
+        "the certificate of another CA",
+    );
     let names: Vec<_> = fs::read_dir(&elsewhere)
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -219,7 +223,7 @@ fn what_is_damaged_or_somebody_elses_is_refused() {
     let whole = fs::read(&file).unwrap();
     let pki = ca.dir.join("pki");
     let refused = |file: &Path, identity: &Path| {
-        fails(&restore(file, identity, &pki), 65, "age did not do it");
+        fails(&restore(file, identity, &pki), 65, "age failed");
         assert!(!pki.exists());
     };
     refused(&file, &stranger);
@@ -241,7 +245,7 @@ fn what_is_damaged_or_somebody_elses_is_refused() {
             others.dir.read("ca.key") + &ca.dir.read("ca.crt"),
         ),
         ("no certificate", ca.dir.read("ca.key")),
-        ("no PEM block of a private key", ca.dir.read("ca.crt")),
+        ("no private key in PEM", ca.dir.read("ca.crt")),
         ("no certificate", "nothing of it\n".to_owned()),
     ] {
         let mut age = Command::new("age");
@@ -255,6 +259,6 @@ fn what_is_damaged_or_somebody_elses_is_refused() {
     let none = ca.dir.join("none.age");
     fails(&backup(&ca, &none, &recipient), 78, "does not belong");
     let answer = backup(&others, &none, "age1nonsense");
-    fails(&answer, 65, "age did not do it");
+    fails(&answer, 65, "age failed");
     assert!(!none.exists());
 }

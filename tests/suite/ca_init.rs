@@ -23,7 +23,7 @@ fn fails(answer: &Answer, code: i32, words: &str) {
         "{answer:?}"
     );
     assert!(
-        answer.stderr.starts_with("etcd-signer: CA not made: "),
+        answer.stderr.starts_with("etcd-signer: CA not created: "),
         "{answer:?}"
     );
     assert!(answer.stderr.contains(words), "{answer:?}");
@@ -49,7 +49,7 @@ fn makes_a_ca_that_openssl_and_the_signer_accept() {
         let ca = Ca::new();
         let pki = ca.dir.join("pki");
         let told = init(&pki, &arguments).ok();
-        assert!(told.contains("ca.key") && told.contains("It is the only one"));
+        assert!(told.contains("ca.key") && told.contains("There is no other copy"));
         assert_eq!(entries(&pki), ["ca.crt", "ca.key"]);
         let mode = |name: &str| fs::metadata(pki.join(name)).unwrap().mode() & 0o7777;
         assert_eq!((mode("ca.key"), mode("ca.crt")), (0o400, 0o444));
@@ -109,14 +109,18 @@ fn never_overwrites_either_file() {
     for name in ["ca.key", "ca.crt"] {
         let dir = Dir::new();
         dir.write(name, "precious");
-        fails(&init(dir.path(), &[]), 78, &format!("{name} exists"));
+        fails(
+            &init(dir.path(), &[]),
+            78,
+            &format!("{name} already exists"),
+        );
         assert_eq!(entries(dir.path()), [name]);
         assert_eq!(dir.read(name), "precious");
     }
     // A link to nowhere is there, too.
     let dir = Dir::new();
     std::os::unix::fs::symlink("/nonexistent", dir.join("ca.crt")).unwrap();
-    fails(&init(dir.path(), &[]), 78, "ca.crt exists");
+    fails(&init(dir.path(), &[]), 78, "ca.crt already exists");
     assert_eq!(entries(dir.path()), ["ca.crt"]);
 }
 

@@ -131,9 +131,9 @@ fn what_is_no_members_request_is_refused() {
     );
 
     let master = ca.request_pem("p256", "kubemaster-1", "");
-    sign(&ca, HOSTS, &master).fails(65, "etcd-member was asked for");
+    sign(&ca, HOSTS, &master).fails(65, "etcd-member was requested");
     sign(&ca, HOSTS, b"").fails(65, "neither PEM nor DER");
-    sign(&ca, HOSTS, &der[..der.len() - 1]).fails(65, "its DER is not exact");
+    sign(&ca, HOSTS, &der[..der.len() - 1]).fails(65, "it is not strict DER");
     let weak = ca.request_pem("p256", "etcd-member", "-sha1");
     sign(&ca, HOSTS, &weak).fails(65, "SHA-1");
     for hosts in [

@@ -214,7 +214,7 @@ fn another_key_another_ca_and_altered_bytes_are_rejected() {
             &altered[at - 12..at + 8]
         );
     }
-    rejects(case.check([der, vec![0]].concat()), "its DER is not exact");
+    rejects(case.check([der, vec![0]].concat()), "it is not strict DER");
 }
 
 #[test]

@@ -216,12 +216,12 @@ fn the_subject_has_the_one_name_that_was_asked_for() {
         (b"", ""),
         (b"\x1b[31m\n", "\\x1b[31m\\n"),
     ] {
-        let words = format!("its common name is \"{shown}\", but kubemaster-1 was asked for");
+        let words = format!("its common name is \"{shown}\", but kubemaster-1 was requested");
         refuses(&ca, &words, &with(seq(&[&name(other)])));
     }
     let wide: Vec<u8> = "kubemaster-1".bytes().flat_map(|b| [0, b]).collect();
     let bmp = rdn(COMMON_NAME, 0x1e, &wide);
-    refuses(&ca, "in a string type other than", &with(seq(&[&bmp])));
+    refuses(&ca, "has an unsupported string type", &with(seq(&[&bmp])));
     refuses(&ca, "not a distinguished name", &with(set(&[&one])));
     refuses(&ca, "not a distinguished name", &with(seq(&[&seq(&[])])));
     let typeless = set(&[&seq(&[&tlv(0x07, &[b"\x55\x04\x03"]), &tlv(0x0c, &[b"x"])])]);
@@ -233,14 +233,30 @@ fn the_encoding_is_exact() {
     let ca = Ca::new();
     let good = Crafted::new();
     let der = good.der();
-    refuses(&ca, "bytes follow its end", &[&der[..], &[0]].concat());
-    refuses(&ca, "bytes follow its end", &[&der[..], &der[..]].concat());
+    refuses(
+        &ca,
+        "followed by trailing bytes",
+        &[&der[..], &[0]].concat(),
+    );
+    refuses(
+        &ca,
+        "followed by trailing bytes",
+        &[&der[..], &der[..]].concat(),
+    );
     let inside = Crafted::with(|c| c.inside = vec![0x05, 0x00]);
     refuses(&ca, "it does not have three parts", &inside);
     let more = Crafted::with(|c| c.attributes = [&[0xa0, 0][..], &[0x05, 0x00]].concat());
-    refuses(&ca, "version, subject, key and attributes alone", &more);
+    refuses(
+        &ca,
+        "consist of version, subject, key and attributes",
+        &more,
+    );
     let other = Crafted::with(|c| c.attributes = vec![0xa1, 0x00]);
-    refuses(&ca, "version, subject, key and attributes alone", &other);
+    refuses(
+        &ca,
+        "consist of version, subject, key and attributes",
+        &other,
+    );
 
     // The same contents, with a length in one byte more than it needs.
     let info = good.info();
@@ -272,9 +288,9 @@ fn the_encoding_is_exact() {
         &Crafted::with(|c| c.attributes = deep),
     );
     let indefinite = [&[0x30, 0x80][..], &der[4..], &[0, 0]].concat();
-    refuses(&ca, "its DER is not exact", &indefinite);
+    refuses(&ca, "it is not strict DER", &indefinite);
     for cut in [1, der.len() / 2, der.len() - 1] {
-        refuses(&ca, "its DER is not exact", &der[..cut]);
+        refuses(&ca, "it is not strict DER", &der[..cut]);
     }
     let mut deep = vec![0x05, 0x00];
     for _ in 0..40 {
@@ -288,7 +304,7 @@ fn the_encoding_is_exact() {
     );
     refuses(
         &ca,
-        "a tag in it",
+        "a tag is not allowed",
         &Crafted::with(|c| c.subject = vec![0x10, 0x00]),
     );
 
@@ -303,7 +319,7 @@ fn the_encoding_is_exact() {
     let odd_oid = seq(&[&tlv(0x07, &[&ECDSA_SHA256[2..]])]);
     refuses(
         &ca,
-        "algorithm cannot be read",
+        "algorithm cannot be parsed",
         &Crafted::with(|c| c.algorithm = odd_oid),
     );
 }
@@ -327,34 +343,37 @@ fn the_key_is_one_that_is_accepted() {
         ),
         (
             "genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048",
-            "its key is RSA-PSS",
+            "its key type is not accepted (RSA-PSS)",
         ),
         (
             "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521",
-            "its key is ECDSA on P-521",
+            "its key type is not accepted (ECDSA on P-521)",
         ),
         (
             "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-224",
-            "its key is ECDSA on P-224",
+            "its key type is not accepted (ECDSA on P-224)",
         ),
         (
             "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1",
-            "its key is ECDSA on secp256k1",
+            "its key type is not accepted (ECDSA on secp256k1)",
         ),
         (
             "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP256r1",
-            "its key is ECDSA on brainpoolP256r1",
+            "its key type is not accepted (ECDSA on brainpoolP256r1)",
         ),
         (
             "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP384r1",
-            "its key is ECDSA on brainpoolP384r1",
+            "its key type is not accepted (ECDSA on brainpoolP384r1)",
         ),
         (
             "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt \
              ec_param_enc:explicit",
             "on a curve without a name",
         ),
-        ("genpkey -algorithm ED448", "its key is Ed448"),
+        (
+            "genpkey -algorithm ED448",
+            "its key type is not accepted (Ed448)",
+        ),
     ] {
         openssl(dir, &format!("{words} -out odd.key"));
         let pem = openssl(dir, "req -new -key odd.key -subj /CN=kubemaster-1");
@@ -367,7 +386,7 @@ fn the_key_is_one_that_is_accepted() {
     );
     openssl(dir, "genpkey -paramfile dsa.param -out odd.key");
     let pem = openssl(dir, "req -new -key odd.key -subj /CN=kubemaster-1");
-    refuses(&ca, "its key is DSA", &pem);
+    refuses(&ca, "its key type is not accepted (DSA)", &pem);
 
     // 8192 bits take openssl a minute to find; any odd number of that size is refused.
     let rsa = |modulus: &[u8], exponent: &[u8]| {
@@ -395,7 +414,7 @@ fn the_key_is_one_that_is_accepted() {
     let whole = vec![0xff; 256];
     refuses(&ca, "exponent is not 65537", &rsa(&whole, &[3]));
     refuses(&ca, "exponent is not 65537", &rsa(&whole, &[1, 0, 1, 0, 1]));
-    refuses(&ca, "no RSAPublicKey", &rsa(&whole, &[0, 1, 0, 1]));
+    refuses(&ca, "not an RSAPublicKey", &rsa(&whole, &[0, 1, 0, 1]));
     refuses(
         &ca,
         "its signature does not verify",
@@ -421,19 +440,23 @@ fn the_point_is_on_its_curve_and_written_out() {
     };
     let mut off = point.clone();
     off[64] ^= 1;
-    refuses(&ca, "its key's point is not on the curve", &with(&off));
     refuses(
         &ca,
-        "its key's point is not on the curve",
+        "its public key is not a point on the curve",
+        &with(&off),
+    );
+    refuses(
+        &ca,
+        "its public key is not a point on the curve",
         &with(&[&[4][..], &[0; 64]].concat()),
     );
     let compressed = [&[2 | (point[64] & 1)][..], &point[1..33]].concat();
-    refuses(&ca, "not in the uncompressed form", &with(&compressed));
+    refuses(&ca, "point is not uncompressed", &with(&compressed));
     let mut hybrid = point.clone();
     hybrid[0] = 6 | (point[64] & 1);
-    refuses(&ca, "not in the uncompressed form", &with(&hybrid));
-    refuses(&ca, "not in the uncompressed form", &with(&[0]));
-    refuses(&ca, "not in the uncompressed form", &with(&point[..64]));
+    refuses(&ca, "point is not uncompressed", &with(&hybrid));
+    refuses(&ca, "point is not uncompressed", &with(&[0]));
+    refuses(&ca, "point is not uncompressed", &with(&point[..64]));
 
     // Of small order: 0, 1, -1, the two of order 8, and 0 and 1 above the modulus; both signs.
     for y in [
@@ -477,12 +500,21 @@ fn the_signature_is_by_that_key_and_of_its_kind() {
         "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key",
     );
     for (digest, named) in [
-        ("-md5", "its signature is RSA with MD5"),
-        ("-sha1", "its signature is RSA with SHA-1"),
-        ("-sha224", "its signature is RSA with SHA-224"),
+        (
+            "-md5",
+            "its signature algorithm is not accepted (RSA with MD5)",
+        ),
+        (
+            "-sha1",
+            "its signature algorithm is not accepted (RSA with SHA-1)",
+        ),
+        (
+            "-sha224",
+            "its signature algorithm is not accepted (RSA with SHA-224)",
+        ),
         (
             "-sha256 -sigopt rsa_padding_mode:pss",
-            "its signature is RSA-PSS",
+            "its signature algorithm is not accepted (RSA-PSS)",
         ),
     ] {
         let words = format!("req -new -key rsa.key -subj /CN=kubemaster-1 {digest}");
@@ -493,43 +525,57 @@ fn the_signature_is_by_that_key_and_of_its_kind() {
         "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ec.key",
     );
     for (digest, named) in [
-        ("-sha1", "its signature is ECDSA with SHA-1"),
-        ("-sha224", "its signature is ECDSA with SHA-224"),
-        ("-sha512", "its signature is ECDSA with SHA-512"),
+        (
+            "-sha1",
+            "its signature algorithm is not accepted (ECDSA with SHA-1)",
+        ),
+        (
+            "-sha224",
+            "its signature algorithm is not accepted (ECDSA with SHA-224)",
+        ),
+        (
+            "-sha512",
+            "its signature algorithm is not accepted (ECDSA with SHA-512)",
+        ),
     ] {
         let words = format!("req -new -key ec.key -subj /CN=kubemaster-1 {digest}");
         refuses(&ca, named, &openssl(dir, &words));
     }
     // Another family than the key's, whatever the bytes.
     let rsa = seq(&[RSA_SHA256, &[0x05, 0x00]]);
-    let named = "its signature is RSA with SHA-256, which a key of ECDSA on P-256 cannot make";
+    let named =
+        "its signature algorithm (RSA with SHA-256) does not match its key (ECDSA on P-256)";
     refuses(&ca, named, &Crafted::with(|c| c.algorithm = rsa));
-    let named = "its signature is Ed25519, which a key of ECDSA on P-256 cannot make";
+    let named = "its signature algorithm (Ed25519) does not match its key (ECDSA on P-256)";
     refuses(
         &ca,
         named,
         &Crafted::with(|c| c.algorithm = seq(&[ED25519])),
     );
     let sha512 = Crafted::with(|c| c.algorithm = seq(&[ECDSA_SHA512]));
-    refuses(&ca, "its signature is ECDSA with SHA-512", &sha512);
+    refuses(
+        &ca,
+        "its signature algorithm is not accepted (ECDSA with SHA-512)",
+        &sha512,
+    );
     let null = Crafted::with(|c| c.algorithm = seq(&[ECDSA_SHA256, &[0x05, 0x00]]));
-    refuses(&ca, "has parameters that it must not have", &null);
+    refuses(&ca, "has parameters that are not allowed", &null);
     let unknown = Crafted::with(|c| c.algorithm = seq(&[&[0x06, 0x03, 0x2a, 0x03, 0x04]]));
-    refuses(&ca, "of the unknown algorithm 1.2.3.4", &unknown);
+    refuses(&ca, "(unknown algorithm 1.2.3.4)", &unknown);
 
     // Somebody else's signature, a changed byte, none at all.
     let (own, other) = (Crafted::new(), Crafted::new());
     refuses(
         &ca,
-        "does not verify with its own key",
+        "does not verify with the key in it",
         &other.around(&own.info()),
     );
     let mut altered = own.der();
     let last = altered.len() - 1;
     altered[last] ^= 1;
-    refuses(&ca, "does not verify with its own key", &altered);
+    refuses(&ca, "does not verify with the key in it", &altered);
     let none = seq(&[&own.info(), &own.algorithm, &bits(&[])]);
-    refuses(&ca, "does not verify with its own key", &none);
+    refuses(&ca, "does not verify with the key in it", &none);
     let null = seq(&[&own.info(), &own.algorithm, &[0x05, 0x00]]);
     refuses(&ca, "not a BIT STRING", &null);
     let signature = own.key.sign(&SystemRandom::new(), &own.info()).unwrap();
@@ -547,26 +593,28 @@ fn the_base64_and_pem_are_sound() {
     let sign = |input: &[u8]| ca.sign("kubemaster-1", input);
     sign(b"").fails(65, "standard input is empty");
     sign(b" \r\n\t\n").fails(65, "standard input is empty");
-    sign(&pem).fails(65, "it is PEM as it stands: send it in base64 once more");
+    sign(&pem).fails(65, "it is plain PEM: base64-encode it before sending");
     let text = openssl_with(dir, "req -text", &pem).stdout;
-    sign(&text).fails(65, "it is PEM as it stands");
+    sign(&text).fails(65, "it is plain PEM");
     let long = openssl(
         dir,
         "req -new -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=kubemaster-1 -outform DER",
     );
-    sign(&long).fails(65, "it is DER as it stands");
+    sign(&long).fails(65, "it is plain DER");
     assert_eq!(der[..2], [0x30, 0x81]);
-    sign(&der).fails(65, "it is DER as it stands");
+    sign(&der).fails(65, "it is plain DER");
     sign(&base64(b"")).fails(65, "standard input is empty");
     sign(&base64(b"hello")).fails(65, "neither PEM nor DER");
 
     let good = String::from_utf8(base64(&pem)).unwrap();
     let flat = good.replace('\n', "");
-    sign(format!("{}-{}", &flat[..20], &flat[21..]).as_bytes()).fails(65, "URL alphabet");
-    sign(format!("{}_{}", &flat[..20], &flat[21..]).as_bytes()).fails(65, "URL alphabet");
+    sign(format!("{}-{}", &flat[..20], &flat[21..]).as_bytes())
+        .fails(65, "URL-safe base64 alphabet");
+    sign(format!("{}_{}", &flat[..20], &flat[21..]).as_bytes())
+        .fails(65, "URL-safe base64 alphabet");
     for stray in ['!', '\0', '\u{1b}', '"', '.', '\u{e9}'] {
         let input = format!("{}{stray}{}", &flat[..20], &flat[20..]);
-        sign(input.as_bytes()).fails(65, "does not belong in it");
+        sign(input.as_bytes()).fails(65, "is not in the alphabet");
     }
     let padded = [pem.as_slice(), b"\n\n\n"].concat();
     let mut lengths = 0;
@@ -575,14 +623,14 @@ fn the_base64_and_pem_are_sound() {
         let text = text.replace('\n', "");
         if let Some(bare) = text.strip_suffix('=') {
             lengths += 1;
-            sign(bare.as_bytes()).fails(65, "padding left out");
+            sign(bare.as_bytes()).fails(65, "padding is missing");
         }
-        sign(format!("{text}=").as_bytes()).fails(65, "does not end as it should");
-        sign(&text.as_bytes()[..text.len() - 1]).fails(65, "does not end as it should");
+        sign(format!("{text}=").as_bytes()).fails(65, "its base64 is truncated");
+        sign(&text.as_bytes()[..text.len() - 1]).fails(65, "its base64 is truncated");
     }
     assert_eq!(lengths, 2);
-    sign(b"QQ==QQ==").fails(65, "does not end as it should");
-    sign(b"QR==").fails(65, "does not end as it should");
+    sign(b"QQ==QQ==").fails(65, "its base64 is truncated");
+    sign(b"QR==").fails(65, "its base64 is truncated");
 
     let twice = [pem.as_slice(), pem.as_slice()].concat();
     refuses(&ca, "more than one PEM block", &twice);
@@ -595,21 +643,21 @@ fn the_base64_and_pem_are_sound() {
         ca.dir.read("client.key").as_bytes(),
     );
     let public = openssl(dir, "pkey -in client.key -pubout");
-    refuses(&ca, "it is a public key alone", &public);
+    refuses(&ca, "it is a public key", &public);
     let text = String::from_utf8(pem.clone()).unwrap();
     let other = text.replace("CERTIFICATE REQUEST", "SOMETHING ELSE");
-    refuses(&ca, "PEM block of another kind", other.as_bytes());
+    refuses(&ca, "PEM block of another type", other.as_bytes());
     let half = text.replace("END CERTIFICATE REQUEST", "END CERTIFICATE");
-    refuses(&ca, "PEM block cannot be read", half.as_bytes());
-    refuses(&ca, "PEM block cannot be read", &pem[..pem.len() / 2]);
+    refuses(&ca, "PEM block cannot be parsed", half.as_bytes());
+    refuses(&ca, "PEM block cannot be parsed", &pem[..pem.len() / 2]);
     let inner = text.replacen("\nM", "\n!", 1);
-    refuses(&ca, "PEM block cannot be read", inner.as_bytes());
+    refuses(&ca, "PEM block cannot be parsed", inner.as_bytes());
     let certificate = openssl(dir, "x509 -in ca.crt -outform DER");
-    refuses(&ca, "it is no PKCS#10 request", &certificate);
+    refuses(&ca, "it is not a PKCS#10 request", &certificate);
     let key = openssl(dir, "pkey -in client.key -outform DER");
-    refuses(&ca, "it is no PKCS#10 request", &key);
+    refuses(&ca, "it is not a PKCS#10 request", &key);
     let spki = openssl(dir, "pkey -in client.key -pubout -outform DER");
-    refuses(&ca, "it is no PKCS#10 request", &spki);
+    refuses(&ca, "it is not a PKCS#10 request", &spki);
     assert_eq!(sign(&base64(&der)).code, Some(0));
 }
 
@@ -627,19 +675,19 @@ fn every_makers_requests_are_taken_or_refused_as_they_should_be() {
         };
         let pem = std::fs::read(&path).unwrap();
         let refusal = match stem {
-            "keytool-dsa" => "its key is DSA",
-            "openssl-compressed" => "not in the uncompressed form",
-            "openssl-ed448" => "its key is Ed448",
+            "keytool-dsa" => "its key type is not accepted (DSA)",
+            "openssl-compressed" => "point is not uncompressed",
+            "openssl-ed448" => "its key type is not accepted (Ed448)",
             "openssl-explicit" => "on a curve without a name",
-            "openssl-k1" => "its key is ECDSA on secp256k1",
+            "openssl-k1" => "its key type is not accepted (ECDSA on secp256k1)",
             "openssl-no-name" => "has no common name",
-            "openssl-p256-sha512" => "its signature is ECDSA with SHA-512",
-            "openssl-p521" => "its key is ECDSA on P-521",
-            "openssl-pss" => "its key is RSA-PSS",
-            "openssl-rsa-sha1" => "its signature is RSA with SHA-1",
+            "openssl-p256-sha512" => "its signature algorithm is not accepted (ECDSA with SHA-512)",
+            "openssl-p521" => "its key type is not accepted (ECDSA on P-521)",
+            "openssl-pss" => "its key type is not accepted (RSA-PSS)",
+            "openssl-rsa-sha1" => "its signature algorithm is not accepted (RSA with SHA-1)",
             "openssl-rsa1" => "its RSA key has 1024 bits",
             "openssl-two-names" => "has 2 common names",
-            "pyca-bmpstring" => "in a string type other than",
+            "pyca-bmpstring" => "has an unsupported string type",
             "pyca-rsa-e3" => "exponent is not 65537",
             _ => "",
         };

@@ -124,11 +124,11 @@ fn a_key_that_cannot_serve() {
     put([key.clone(), key.clone()].concat());
     refuses(&ca, 78, "more than one private key");
     put(Vec::new());
-    refuses(&ca, 78, "no PEM block of a private key");
+    refuses(&ca, 78, "no private key in PEM");
     put(fs::read(dir.join("ca.crt")).unwrap());
-    refuses(&ca, 78, "no PEM block of a private key");
+    refuses(&ca, 78, "no private key in PEM");
     put(key[..key.len() / 2].to_vec());
-    refuses(&ca, 78, "no PEM block of a private key");
+    refuses(&ca, 78, "no private key in PEM");
     put(vec![b'x'; 70_000]);
     refuses(&ca, 78, "larger than 65536 bytes");
 
@@ -157,7 +157,11 @@ fn a_key_that_cannot_serve() {
         ),
     ] {
         put(openssl(dir, words));
-        refuses(&ca, 78, &format!("it is a key of {name}: use "));
+        refuses(
+            &ca,
+            78,
+            &format!("its key type is not supported ({name}): use "),
+        );
     }
     let ssh = Dir::new();
     let made = Command::new("ssh-keygen")
@@ -201,9 +205,9 @@ fn a_certificate_that_cannot_serve() {
     put(&format!("{good}{good}"));
     refuses(&ca, 78, "2 PEM blocks");
     put(&ca.dir.read("ca.key"));
-    refuses(&ca, 78, "a block PRIVATE KEY");
+    refuses(&ca, 78, "a PEM block PRIVATE KEY");
     put("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    refuses(&ca, 78, "no X.509 certificate");
+    refuses(&ca, 78, "not an X.509 certificate");
 
     for (extensions, words) in [
         (
@@ -213,11 +217,11 @@ fn a_certificate_that_cannot_serve() {
         ("subjectKeyIdentifier=hash", "it is not a CA certificate"),
         (
             "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature,cRLSign",
-            "does not have keyCertSign",
+            "does not include keyCertSign",
         ),
         (
             "basicConstraints=critical,CA:TRUE\nextendedKeyUsage=serverAuth",
-            "does not have clientAuth",
+            "does not include clientAuth",
         ),
         (
             "basicConstraints=critical,CA:TRUE\nnameConstraints=permitted;DNS:example.com",

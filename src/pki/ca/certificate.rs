@@ -49,13 +49,13 @@ impl CaCertificate {
     /// [`CaCertificateError`], with the first check that fails.
     pub fn from_pem(pem: &[u8], now: i64) -> Result<Self, CaCertificateError> {
         let blocks = pem::parse_many(pem)
-            .map_err(|_| CaCertificateError::Blocks("broken PEM".to_owned()))?;
+            .map_err(|_| CaCertificateError::Blocks("malformed PEM".to_owned()))?;
         let [block] = blocks.as_slice() else {
             let found = format!("{} PEM blocks", blocks.len());
             return Err(CaCertificateError::Blocks(found));
         };
         if block.tag() != "CERTIFICATE" {
-            let found = format!("a block {}", block.tag().escape_default());
+            let found = format!("a PEM block {}", block.tag().escape_default());
             return Err(CaCertificateError::Blocks(found));
         }
         Self::from_der(block.contents())?.in_force(now)

@@ -221,29 +221,24 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
             65,
             "its answer is longer than 65536 bytes",
         ),
-        lie(
-            "cut in half",
-            cut,
-            65,
-            "holds a certificate that is cut short",
-        ),
+        lie("cut in half", cut, 65, "contains a truncated certificate"),
         lie(
             "twice",
             format!("{good}; {good}"),
             65,
-            "holds more than one certificate",
+            "contains more than one certificate",
         ),
         lie(
             "nothing",
             "exit 0".to_owned(),
             65,
-            "its answer holds no certificate",
+            "its answer contains no certificate",
         ),
         lie(
             "words alone",
             "echo Welcome; echo hello >&2".to_owned(),
             65,
-            "its answer holds no certificate",
+            "its answer contains no certificate",
         ),
     ]
 }

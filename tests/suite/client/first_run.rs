@@ -154,10 +154,7 @@ fn a_key_that_cannot_be_used_is_kept_and_said() {
             "RSA",
         ),
         ("genpkey -algorithm X25519 -out client.key", "X25519"),
-        (
-            "rand -out client.key 300",
-            "it holds no PEM block of a private key",
-        ),
+        ("rand -out client.key 300", "no private key in PEM"),
     ] {
         let master = Master::new();
         master.set_without_ssh(&ca, "");
@@ -214,7 +211,7 @@ fn what_signers_send_as_a_ca_must_be_one() {
     for (sent, words) in [
         (leaf, "not a CA certificate"),
         (expired, "it expired at "),
-        (String::new(), "holds no certificate"),
+        (String::new(), "contains no certificate"),
     ] {
         let master = Master::new();
         let file = master.dir.write("sent", sent);

@@ -103,7 +103,7 @@ fn etcd_that_trusts_another_ca_for_clients_says_so_every_time() {
         let output = get_peers(&cluster.pki, &[&cluster.url(0)]);
         fails(
             &output,
-            &["the server refused our certificate (", "--trusted-ca-file"],
+            &["the server rejected our certificate (", "--trusted-ca-file"],
         );
     }
 }
@@ -143,7 +143,7 @@ fn etcds_own_authentication_without_client_certificates() {
         fails(
             &output,
             &[
-                "etcd does not know who asks",
+                "etcd does not know the client's identity",
                 "start etcd with --client-cert-auth",
             ],
         );
@@ -201,5 +201,8 @@ fn etcd_of_another_ca_is_refused() {
     let cluster = Cluster::start(1);
     let other = Pki::new();
     let output = get_peers(&other, &[&cluster.url(0)]);
-    fails(&output, &["we refused its certificate: another CA"]);
+    fails(
+        &output,
+        &["its certificate was rejected: it was issued by another CA"],
+    );
 }

@@ -148,7 +148,7 @@ fn a_server_of_another_ca() {
     // The two CAs have the same subject: it is their keys that differ.
     fails(
         &get_peers(&pki, &[&url]),
-        &["we refused its certificate: another CA has issued it: ca_certificate must be"],
+        &["its certificate was rejected: it was issued by another CA: ca_certificate must be"],
     );
 }
 
@@ -168,7 +168,7 @@ fn a_server_whose_certificate_is_not_in_force() {
             })
         });
         let url = server.start(|mut tls| good(&mut tls));
-        let line = format!("we refused its certificate: {said}");
+        let line = format!("its certificate was rejected: {said}");
         fails(&get_peers(&pki, &[&url]), &[&line]);
     }
 }
@@ -183,7 +183,7 @@ fn a_server_whose_certificate_is_for_another_host() {
     let url = server.start(|mut tls| good(&mut tls));
     fails(
         &get_peers(&pki, &[&url]),
-        &["not for the host of that URL, but for 10.9.8.7, localhost: issue"],
+        &["not valid for the host in the URL, but for 10.9.8.7, localhost: reissue"],
     );
 }
 
@@ -211,7 +211,7 @@ fn a_certificate_that_is_not_a_servers() {
     let url = server.start(|mut tls| good(&mut tls));
     fails(
         &get_peers(&pki, &[&url]),
-        &["it is not for a server", "serverAuth"],
+        &["it is not a server certificate", "serverAuth"],
     );
 }
 
@@ -370,7 +370,7 @@ fn an_identity_that_etcd_refuses() {
             begin(&mut tls)?;
             end(&mut tls, status, text)
         });
-        let refused = format!("etcd refused the identity etcd-signer (\"{text}\")");
+        let refused = format!("etcd rejected the identity etcd-signer (\"{text}\")");
         fails(
             &get_peers(&pki, &[&url]),
             &[&refused, "etcdctl user add etcd-signer --no-password"],
@@ -404,7 +404,7 @@ fn urls_that_must_not_be_printed() {
         message(&mut tls, &member_list(&bad))?;
         end(&mut tls, "0", "")
     });
-    fails(&get_peers(&pki, &[&url]), &["none of the 5 members"]);
+    fails(&get_peers(&pki, &[&url]), &["none of its 5 members"]);
 }
 
 #[test]
