@@ -1,5 +1,5 @@
-//! What the host gives: files, descriptors, processes, confinement. It knows nothing of
-//! certificates.
+//! Services of the operating system: files, descriptors, processes, confinement. Nothing here is
+//! about certificates.
 
 pub(crate) mod account;
 pub(crate) mod child;

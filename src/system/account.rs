@@ -1,28 +1,23 @@
-//! The account that the endpoint runs as, as the host's own list of accounts has it.
+//! The account that the SSH endpoint runs as.
 
 use std::fs;
 
-/// The account's name.
 pub(crate) const SIGNER: &str = "signer";
 
-/// Where the accounts are (passwd(5)). Asking glibc would need its loadable modules, which a
-/// static executable does not have.
+/// Read directly (passwd(5)): getpwnam(3) would need glibc's loadable modules, which a static
+/// executable does not have.
 const PASSWD: &str = "/etc/passwd";
 
-/// What the list says of an account.
+/// An entry of passwd(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// The numeric user id.
     pub uid: u32,
-    /// The numeric id of its group.
     pub gid: u32,
-    /// The home directory.
     pub home: String,
-    /// The login shell.
     pub shell: String,
 }
 
-/// The account [`SIGNER`] of this host, if it has one.
+/// The account [`SIGNER`], if this host has it.
 #[must_use]
 pub(crate) fn signer() -> Option<Account> {
     parse(&fs::read_to_string(PASSWD).ok()?, SIGNER)
@@ -49,7 +44,7 @@ mod tests {
     use super::{Account, parse};
 
     #[test]
-    fn an_account_is_found_by_its_whole_name() {
+    fn account_is_found_by_its_exact_name() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\n\
                       signer2:x:7:7::/:/bin/sh\n\
                       broken:x:8\n\

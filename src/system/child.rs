@@ -1,4 +1,4 @@
-//! Another program, run with bounds: on its time, and on what it may say.
+//! Running another program, with limits on its time and output.
 
 use crate::system::poll::wait;
 use rustix::event::PollFlags;
@@ -11,41 +11,39 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The most of standard error that is kept: its end, where the reason stands.
+/// How much of the end of standard error is kept.
 const STDERR_LIMIT: usize = 16 * 1024;
-/// How often it is looked whether the program has ended.
+/// How often it is checked whether the program has ended.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How a program ended, and what it said.
+/// How a program ended, and its output.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// How.
     pub ending: Ending,
-    /// Its standard output.
     pub stdout: Vec<u8>,
-    /// The end of its standard error.
+    /// The end of standard error.
     pub stderr: Vec<u8>,
 }
 
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
-    /// By itself, or by a signal that is not ours.
+    /// By itself, or by a signal of another process.
     Exited(ExitStatus),
-    /// It said more than it may, and was killed.
+    /// It wrote more than the limit, and was killed.
     OutputLimit,
-    /// It took longer than it may, and was killed.
+    /// It took longer than the limit, and was killed.
     TimedOut,
 }
 
-/// Runs a program with nothing of this one's environment but a plain `PATH`, in a process group
-/// of its own, which has ended when this returns.
+/// Runs a program with a fixed environment, in a process group of its own, which is killed before
+/// this returns.
 ///
-/// `input` must be small enough for a pipe to hold (64 KiB). Standard output of more than
-/// `stdout_limit` ends the program; without a limit it is not kept.
+/// `input` must fit into a pipe (64 KiB). The program is killed if standard output exceeds
+/// `stdout_limit`; without a limit, standard output is discarded.
 ///
 /// # Errors
-/// The system's, when it cannot be started or waited for.
+/// If the program cannot be started or waited for.
 pub(crate) fn run(
     command: &mut Command,
     input: &[u8],
@@ -67,7 +65,7 @@ pub(crate) fn run(
         .spawn()?;
     let mut running = Running { child };
     if let Some(mut stdin) = running.child.stdin.take() {
-        // A program that does not want its input says why in its own words.
+        // A program that does not read its input reports why on standard error.
         let _ = stdin.write_all(input);
     }
     running.wait(stdout_limit, deadline)
@@ -85,7 +83,7 @@ impl Running {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let ending = loop {
             let exited = self.child.try_wait()?;
-            // What was written before the end is still in the pipes.
+            // The pipes may still contain what was written before the end.
             let now = Instant::now();
             let patience = match exited {
                 Some(_) => now,
@@ -122,8 +120,8 @@ impl Drop for Running {
     }
 }
 
-/// Reads what is there by the deadline, one buffer at a time; the pipe is closed at its end.
-/// Whether there was anything.
+/// Reads at most one buffer of what arrives by the deadline, and closes the pipe at its end.
+/// Returns whether there was anything to read.
 fn drain<T: AsFd>(pipe: &mut Option<T>, into: &mut Vec<u8>, deadline: Instant) -> io::Result<bool> {
     let Some(open) = pipe else { return Ok(false) };
     if !wait(open.as_fd(), PollFlags::IN, deadline)? {
@@ -163,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_and_how_it_ends_is_told() {
+    fn output_and_exit_status_are_returned() {
         let ended = shell("cat; echo oops >&2; exit 65", b"hello", LONG);
         assert!(matches!(ended.ending, Ending::Exited(status) if status.code() == Some(65)));
         assert_eq!(
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn its_time_and_its_words_are_bounded() {
+    fn time_and_output_are_limited() {
         let start = Instant::now();
         let ended = shell("sleep 300", b"", Duration::from_millis(300));
         assert!(matches!(ended.ending, Ending::TimedOut));
@@ -187,7 +185,7 @@ mod tests {
         );
         let ended = shell("yes >&2", b"", Duration::from_millis(300));
         assert!(matches!(ended.ending, Ending::TimedOut) && ended.stderr.len() <= 16 * 1024);
-        // What it leaves running holds the pipes, and keeps nobody waiting.
+        // A background process keeps the pipes open, and is not waited for.
         let ended = shell("sleep 300 & echo done", b"", LONG);
         assert!(matches!(ended.ending, Ending::Exited(status) if status.success()));
         assert_eq!(ended.stdout, b"done\n");
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_environment_is_passed_on() {
+    fn environment_is_not_inherited() {
         let ended = shell("env", b"", LONG);
         let names: Vec<_> = String::from_utf8(ended.stdout)
             .unwrap()

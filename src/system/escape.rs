@@ -1,23 +1,22 @@
-//! Client bytes made fit to be shown: printable ASCII, and short.
+//! Escaping for messages and log records: printable ASCII, truncated.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// The most input bytes that [`escape`] shows.
+/// How many input bytes [`escape`] shows.
 const SHOWN: usize = 80;
 
-/// Shows client bytes in a message or a log record.
+/// Escapes bytes of a client for a message or a log record.
 ///
-/// Everything but printable ASCII is escaped, as are quotes and backslashes, so that
-/// no terminal, log reader or shell is ever given the client's own bytes. What is
-/// longer than 80 bytes is cut, and the length said.
+/// Quotes, backslashes and everything but printable ASCII are escaped, so that no terminal, log
+/// reader or shell interprets them. After 80 bytes, the rest is replaced by the length.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     escape_up_to(SHOWN, bytes)
 }
 
-/// The same, with room for so many bytes: for a line that says what to do.
+/// The same, with another limit than 80 bytes.
 #[must_use]
 pub(crate) fn escape_up_to(shown: usize, bytes: &[u8]) -> String {
     match bytes.split_at_checked(shown) {
@@ -28,13 +27,13 @@ pub(crate) fn escape_up_to(shown: usize, bytes: &[u8]) -> String {
     }
 }
 
-/// Shows a path of the operator's, whole.
+/// Escapes a path for a message, without truncating it.
 #[must_use]
 pub(crate) fn path(path: &Path) -> String {
     path.as_os_str().as_bytes().escape_ascii().to_string()
 }
 
-/// Makes sure that a text is one line of printable ASCII, whatever is in it.
+/// Escapes everything but printable ASCII, so that the text is a single line.
 #[must_use]
 pub(crate) fn one_line(text: &str) -> String {
     text.chars()
@@ -60,13 +59,13 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn shows_only_printable_ascii() {
+    fn unprintable_bytes_are_escaped() {
         assert_eq!(escape(b"get-peers "), "get-peers ");
         assert_eq!(escape(b"a\x1b[2J\n\"\xff"), r#"a\x1b[2J\n\"\xff"#);
     }
 
     #[test]
-    fn paths_and_lines_are_printable() {
+    fn path_and_line_become_printable() {
         assert_eq!(path(Path::new("/etc/a b\n\u{fc}")), r"/etc/a b\n\xc3\xbc");
         assert_eq!(
             one_line("it's \"so\"\n\x1b[31m \u{fc}"),
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_what_is_long() {
+    fn long_text_is_truncated() {
         assert_eq!(escape(&[b'x'; 80]), "x".repeat(80));
         assert_eq!(
             escape(&[b'x'; 81]),
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn hexadecimal_is_lower_case_and_padded() {
+    fn hexadecimal_has_two_lower_case_digits_a_byte() {
         assert_eq!(hex(&[0, 0xaf, 9]), "00af09");
     }
 }

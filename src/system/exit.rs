@@ -1,6 +1,6 @@
-//! The exit codes of both programs, of `sysexits.h`.
+//! The exit codes of both programs, from `sysexits.h`.
 
-/// How a program ends. 255 is not among them: that is ssh's own.
+/// How a program ends. 255 is left out, because ssh uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done, or nothing had to be done.
@@ -14,7 +14,7 @@ pub enum Exit {
     Unavailable,
     /// A bug in this program. Report it.
     Software,
-    /// Another program that had to be run has failed.
+    /// Another program that was run has failed.
     OsError,
     /// Input or output failed or took too long. Try again.
     Io,

@@ -1,7 +1,7 @@
-//! New files: whole or not at all, and never over one that exists.
+//! Creating files atomically, without overwriting existing ones.
 //!
-//! Each is written under a temporary name in its own directory, brought to the disk, and then
-//! given its name in one step. A process that is killed leaves at most the temporary file.
+//! Each is written to a temporary file in the same directory, synced, and renamed. A process that
+//! is killed leaves at most the temporary file.
 
 use crate::system::escape;
 use rustix::fs::{Gid, Mode, Uid, fchown};
@@ -12,30 +12,26 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::Path;
 use tempfile::{NamedTempFile, PersistError};
 
-/// Why a file was not created. Nothing has been left behind.
+/// Why a file was not created. No file is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum NewFileError {
-    /// Something has that name.
     #[error("{0} already exists: move it away first")]
     Exists(String),
     #[error(transparent)]
     System(#[from] FileSystemError),
 }
 
-/// An operation on a file or directory that the system refused.
+/// A failed operation on a file or directory.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {action} failed: {source}{}", hint(source))]
 pub struct FileSystemError {
-    /// What was tried.
     pub action: &'static str,
-    /// With what.
     pub path: String,
-    /// What the system said.
     pub source: io::Error,
 }
 
 impl FileSystemError {
-    /// For `map_err`: what was tried, and with what.
+    /// For `map_err`.
     pub fn new(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = escape::path(path);
         move |source| Self {
@@ -60,10 +56,10 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// Fails if one of these paths exists.
+/// Checks that none of these paths exists.
 ///
 /// # Errors
-/// [`NewFileError::Exists`], with the first that does.
+/// [`NewFileError::Exists`], with the first that exists.
 pub(crate) fn require_absent(paths: &[&Path]) -> Result<(), NewFileError> {
     match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
         Some(path) => Err(NewFileError::Exists(escape::path(path))),
@@ -119,7 +115,7 @@ pub(crate) fn prepare(
     write().map_err(FileSystemError::new("writing", path))
 }
 
-/// Gives a prepared file its name, which nothing may have yet.
+/// Renames a prepared file to `path`, which must not exist.
 ///
 /// # Errors
 /// [`NewFileError`].
@@ -135,7 +131,7 @@ pub(crate) fn create(file: NamedTempFile, path: &Path) -> Result<(), NewFileErro
     }
 }
 
-/// Gives two prepared files their names, or neither.
+/// Renames two prepared files, or neither.
 ///
 /// # Errors
 /// [`NewFileError`].
@@ -151,7 +147,7 @@ pub(crate) fn create_both(
     Ok(())
 }
 
-/// Brings the directory entry of a file to the disk.
+/// Syncs the directory entry of a file.
 ///
 /// # Errors
 /// [`FileSystemError`].

@@ -1,4 +1,4 @@
-//! Standard output and standard error: a whole answer, or one line of error.
+//! Standard output and standard error: a complete answer, or one error line.
 
 use crate::system::escape::one_line;
 use crate::system::poll::wait;
@@ -9,7 +9,6 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The answer could not be delivered.
 #[derive(Debug, thiserror::Error)]
 #[error("answer not delivered: standard output cannot be written: {0}")]
 pub struct OutputError(#[source] io::Error);
@@ -17,23 +16,23 @@ pub struct OutputError(#[source] io::Error);
 /// How long a client may take to accept an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What can be written to a pipe that is ready without waiting (POSIX, `PIPE_BUF`).
+/// How much a pipe that is ready takes without blocking (POSIX, `PIPE_BUF`).
 const CHUNK: usize = 4096;
 
 /// Writes an answer to standard output.
 ///
 /// # Errors
-/// [`OutputError`], when the client has gone away, or does not read for ten seconds.
+/// [`OutputError`], if the client has disconnected or does not read for ten seconds.
 pub(crate) fn answer(bytes: &[u8]) -> Result<(), OutputError> {
     write_all(rustix::stdio::stdout(), bytes).map_err(OutputError)
 }
 
-/// Writes one line to standard error. There is nobody left to tell if that fails.
+/// Writes one line to standard error. A failure is ignored: it cannot be reported anywhere.
 pub(crate) fn error_line(line: &str) {
     error_line_of("etcd-signer", line);
 }
 
-/// The same, for another program of this crate.
+/// The same, for any program of this crate.
 pub(crate) fn error_line_of(program: &str, line: &str) {
     let _ = write_all(
         rustix::stdio::stderr(),
@@ -60,8 +59,8 @@ fn write_all(output: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A socket takes what it has room for; nothing waits there. (A pipe that is ready has room for
-/// a chunk. To make it non-blocking would do so for everybody who has it open.)
+/// Writes without blocking. A pipe that is ready has room for a chunk; making it non-blocking would
+/// affect other processes that have it open.
 fn write_now(output: impl AsFd, chunk: &[u8]) -> Result<usize, Errno> {
     match send(
         &output,

@@ -1,4 +1,4 @@
-//! Waiting for one descriptor, within a deadline.
+//! Waiting for a descriptor, with a deadline.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -6,11 +6,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-/// Waits until a descriptor is ready, or the deadline has passed: then the answer is `false`.
-/// A deadline that has passed already still gets one look.
+/// Waits until a descriptor is ready. Returns `false` once the deadline has passed; the descriptor
+/// is polled at least once.
 ///
 /// # Errors
-/// What `poll` said.
+/// Those of poll(2).
 pub(crate) fn wait(fd: impl AsFd, events: PollFlags, deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

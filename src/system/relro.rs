@@ -1,10 +1,10 @@
-//! RELRO: what only the start of the program writes is read-only from then on.
+//! RELRO: relocated data becomes read-only after startup. We apply it ourselves.
 //!
-//! The addresses in a position-independent executable, its tables of functions among them, are
-//! filled in as it starts. Whoever came to write memory would write there. glibc makes them
-//! read-only by itself; musl does not, in a static executable.
+//! The relocations of a position-independent executable, tables of function pointers among them,
+//! are applied at startup, and are a target for an attacker who can write memory. glibc makes them
+//! read-only; musl does not do so in a static executable.
 
-// No safe function can do this: it ends the process if something still writes there.
+// There is no safe function for this: a later write there ends the process.
 #![allow(unsafe_code)]
 
 use libc::{Elf64_Phdr, PT_GNU_RELRO, c_int, c_void, dl_iterate_phdr, dl_phdr_info, size_t};
@@ -14,11 +14,11 @@ use rustix::param::page_size;
 use std::ptr::{from_mut, with_exposed_provenance_mut};
 use std::slice;
 
-/// Makes the part of the executable read-only that its header PT_GNU_RELRO names, in whole pages
-/// (elf(5)). That it is so already does no harm.
+/// Makes the segment PT_GNU_RELRO of the executable (elf(5)) read-only, in whole pages. It may be
+/// read-only already, or absent.
 ///
 /// # Errors
-/// The kernel's. An executable without that header has nothing to protect.
+/// Those of mprotect(2).
 pub(crate) fn protect() -> Result<(), Errno> {
     let mut found: Option<Segment> = None;
     // SAFETY: the function below takes what dl_iterate_phdr(3) gives it, and `found`, which outlives
@@ -30,8 +30,8 @@ pub(crate) fn protect() -> Result<(), Errno> {
     let pages = |address: usize| address & !page_size().wrapping_sub(1);
     let (start, end) = (pages(start), pages(end));
     let length = end.saturating_sub(start);
-    // SAFETY: these pages are the executable's own, and the linker has put nothing else into them than
-    // what is written before `main` alone.
+    // SAFETY: these pages belong to the executable, and the linker places only data there that is not
+    // written after startup.
     unsafe {
         mprotect(
             with_exposed_provenance_mut(start),
@@ -41,14 +41,13 @@ pub(crate) fn protect() -> Result<(), Errno> {
     }
 }
 
-/// Addresses in memory, the end not included.
+/// A range of addresses; `end` is excluded.
 struct Segment {
     start: usize,
     end: usize,
 }
 
-/// For dl_iterate_phdr: the first object that it comes to is the executable, and the last that is
-/// looked at.
+/// A callback for dl_iterate_phdr. The first object is the executable; it stops there.
 unsafe extern "C" fn of_the_executable(
     object: *mut dl_phdr_info,
     _size: size_t,

@@ -1,8 +1,8 @@
-//! Confinement: what the process gives up before it looks at the client's bytes.
+//! Confinement of the process before it reads input of the client.
 //!
-//! [`harden`] comes first of all; [`confine`] when every file is open, and before standard
-//! input is read. After it, the process can read and write what it holds, ask for memory,
-//! random numbers and the time, and end. Each layer holds without the other.
+//! [`harden`] is called at startup, [`confine`] when all files are open and before standard input
+//! is read. After that, the process can use its open descriptors, get memory, random numbers and
+//! the time, and exit. Landlock and seccomp are independent of each other.
 
 use crate::system::relro;
 use landlock::{
@@ -18,16 +18,16 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
-/// What a request still needs when it is confined.
+/// What a confined request still needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs<'a> {
-    /// Nothing but the descriptors that are open.
+    /// Only the open descriptors.
     OpenDescriptors,
-    /// TCP connections to these ports besides.
+    /// TCP connections to these ports, too.
     Tcp(&'a [u16]),
 }
 
-/// Which layers hold.
+/// Which layers are in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confinement {
     seccomp: bool,
@@ -35,7 +35,7 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// The layers that hold, for the audit record.
+    /// The value for the audit record.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match (self.seccomp, self.landlock) {
@@ -47,16 +47,15 @@ impl Confinement {
     }
 }
 
-/// The process cannot be confined, and the settings do not allow it to go on.
+/// The process cannot be confined, and the settings do not allow it to continue.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// A restriction that every kernel has was refused.
+    /// A restriction that every kernel supports.
     #[error(
         "confinement impossible: this system refuses {0} ({1}): check what its container or service \
          allows"
     )]
     Refused(&'static str, String),
-    /// There is no seccomp filter.
     #[error(
         "confinement impossible: this kernel does not accept a seccomp filter ({0}): use a \
          kernel that does, or set allow_without_seccomp = true in the settings"
@@ -64,8 +63,8 @@ pub enum SandboxError {
     NoSeccomp(String),
 }
 
-/// Gives up what [`drop_privileges`] does, and being interrupted by a signal that could cut a
-/// request off between its answer and its record.
+/// Calls [`drop_privileges`], and blocks signals, so that none ends a request between its answer and
+/// its record.
 ///
 /// # Errors
 /// [`SandboxError::Refused`].
@@ -76,8 +75,8 @@ pub fn harden() -> Result<(), SandboxError> {
         .map_err(|error| SandboxError::Refused("blocking signals", error.to_string()))
 }
 
-/// Gives up, once and for all: gaining privileges by execution, being traced or read by
-/// others of the same user, leaving a core dump, and writing what only its start writes.
+/// Sets no_new_privs, makes the process non-dumpable (no other process of the user can trace or
+/// read it), disables core dumps, and makes relocated data read-only.
 ///
 /// # Errors
 /// [`SandboxError::Refused`].
@@ -94,12 +93,12 @@ pub(crate) fn drop_privileges() -> Result<(), SandboxError> {
     relro::protect().map_err(refused("making relocated addresses read-only"))
 }
 
-/// Confines the process, for good: no capability, Landlock where the kernel has it, seccomp.
+/// Drops all capabilities, and applies Landlock, if the kernel supports it, and seccomp.
 ///
 /// # Errors
-/// [`SandboxError`]; a missing seccomp filter is none if `allow_without_seccomp`.
+/// [`SandboxError::NoSeccomp`] only without `allow_without_seccomp`.
 pub fn confine(needs: Needs<'_>, allow_without_seccomp: bool) -> Result<Confinement, SandboxError> {
-    // Root's own, if an operator runs this by hand: the files are open by now.
+    // Root has some, if an operator runs this by hand. The files are open by now.
     let none = CapabilitySets {
         effective: CapabilitySet::empty(),
         permitted: CapabilitySet::empty(),
@@ -121,12 +120,12 @@ pub fn confine(needs: Needs<'_>, allow_without_seccomp: bool) -> Result<Confinem
     }
 }
 
-/// Landlock alone: no file is opened, no port bound or connected to but the ones needed, no
-/// abstract socket or signal reaches a process outside. What the kernel does not know of this
-/// is left out; the answer is whether it knows any.
+/// Applies Landlock: no access to files, to TCP ports other than those needed, to abstract sockets
+/// or by signals to other processes, as far as the kernel supports it. Returns whether it does at
+/// all.
 ///
 /// # Errors
-/// Landlock's own.
+/// Those of the Landlock library.
 pub fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> {
     const NEWEST: ABI = ABI::V7;
     let mut ruleset = Ruleset::default()
@@ -144,11 +143,11 @@ pub fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> 
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// seccomp alone: a system call outside of the list ends the process, for it could only be
-/// somebody else's.
+/// Applies seccomp: a system call that is not in the list kills the process, because only injected
+/// code would make one.
 ///
 /// # Errors
-/// What the kernel said.
+/// The message of the kernel.
 pub fn apply_seccomp(needs: Needs<'_>) -> Result<(), String> {
     let program = filter(needs).map_err(|error| error.to_string())?;
     seccompiler::apply_filter(&program).map_err(|error| error.to_string())
@@ -156,7 +155,7 @@ pub fn apply_seccomp(needs: Needs<'_>) -> Result<(), String> {
 
 fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = [
-        // What is open.
+        // Open descriptors.
         libc::SYS_read,
         libc::SYS_ppoll,
         libc::SYS_close,
@@ -169,9 +168,9 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_clock_gettime,
         libc::SYS_getrandom,
         libc::SYS_getpid,
-        // musl registers the end of a thread's own data with signals blocked.
+        // musl blocks signals while it registers destructors of thread-local data.
         libc::SYS_rt_sigprocmask,
-        // The end.
+        // Exit.
         libc::SYS_sigaltstack,
         libc::SYS_rt_sigreturn,
         libc::SYS_restart_syscall,
@@ -181,15 +180,14 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     .into_iter()
     .map(|call| (call, Vec::new()))
     .collect();
-    // An answer, an error line; the log's socket takes sendto, without an address.
+    // write for the answer and the error line; sendto without an address for the log's socket.
     rules.insert(libc::SYS_write, vec![rule(0, SeccompCmpOp::Le, 2)?]);
     rules.insert(libc::SYS_sendto, vec![rule(4, SeccompCmpOp::Eq, 0)?]);
     if cfg!(debug_assertions) {
-        // A look at a descriptor's flags (F_GETFD is 1), with which such a build makes sure that
-        // it is open.
+        // Debug builds check that a descriptor is open with F_GETFD, which is 1.
         rules.insert(libc::SYS_fcntl, vec![rule(1, SeccompCmpOp::Eq, 1)?]);
     }
-    // Memory that can be executed is never asked for (PROT_EXEC is 4).
+    // No executable memory (PROT_EXEC is 4).
     rules.insert(libc::SYS_mmap, vec![rule(2, SeccompCmpOp::MaskedEq(4), 0)?]);
     if let Needs::Tcp(_) = needs {
         network(&mut rules)?;
@@ -203,7 +201,7 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     .try_into()
 }
 
-/// What the gRPC client needs besides: its event queue, and TCP over IPv4 and IPv6.
+/// What the gRPC client needs, too: its event queue, and TCP over IPv4 and IPv6.
 fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompiler::BackendError> {
     const AF_INET: u64 = 2;
     const AF_INET6: u64 = 10;
@@ -213,7 +211,7 @@ fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompile
         libc::SYS_epoll_wait,
         libc::SYS_epoll_pwait,
         libc::SYS_eventfd2,
-        // Sockets that socket() has made: see below.
+        // For sockets from socket(), see below.
         libc::SYS_connect,
         libc::SYS_getsockopt,
         libc::SYS_setsockopt,
@@ -222,18 +220,18 @@ fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompile
         libc::SYS_recvfrom,
         libc::SYS_writev,
         libc::SYS_shutdown,
-        // The event queue is woken by writing to it.
+        // Writing to it wakes the event queue.
         libc::SYS_write,
     ];
     rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
-    // The event queue's descriptor is doubled (F_DUPFD_CLOEXEC is 1030), after which musl sets what
-    // it has just asked for once more (F_SETFD is 2).
-    let doubled = [
+    // The descriptor of the event queue is duplicated (F_DUPFD_CLOEXEC is 1030); musl then sets
+    // FD_CLOEXEC again (F_SETFD is 2).
+    let duplicated = [
         rule(1, SeccompCmpOp::Eq, 1030)?,
         rule(1, SeccompCmpOp::Eq, 2)?,
     ];
-    rules.entry(libc::SYS_fcntl).or_default().extend(doubled);
-    // Landlock's rules are about TCP; no other kind of socket must be had.
+    rules.entry(libc::SYS_fcntl).or_default().extend(duplicated);
+    // Landlock restricts only TCP, so no other type of socket is allowed.
     let tcp = |family| -> Result<SeccompRule, seccompiler::BackendError> {
         const STREAM: u64 = 1;
         const TYPE_MASK: u64 = 0xf;
@@ -248,7 +246,7 @@ fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompile
     Ok(())
 }
 
-/// A rule of one condition.
+/// A rule with a single condition.
 fn rule(
     argument: u8,
     operator: SeccompCmpOp,
@@ -257,7 +255,7 @@ fn rule(
     SeccompRule::new(vec![condition(argument, operator, value)?])
 }
 
-/// An argument, counted from 0, compared in 64 bits.
+/// A 64-bit comparison of an argument, counted from 0.
 fn condition(
     argument: u8,
     operator: SeccompCmpOp,

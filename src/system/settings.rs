@@ -1,5 +1,4 @@
-//! What both programs' settings files have in common: TOML that only root or the invoking user
-//! can have written, and how durations are spelled.
+//! Loading settings files, for both programs: TOML that only root or the invoking user can write.
 
 use crate::system::escape::{self, escape};
 use crate::system::trusted_file::{FileError, Protection, TrustedFile};
@@ -10,12 +9,12 @@ use std::time::Duration;
 /// The largest settings file, in bytes.
 const SIZE_LIMIT: u64 = 64 * 1024;
 
-/// Which settings file is meant.
+/// Which settings file to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingsSource {
     /// The program's default path; if there is no such file, the defaults apply.
     Default,
-    /// A file that the command line names, and that must exist.
+    /// A file named on the command line, which must exist.
     File(PathBuf),
 }
 
@@ -25,37 +24,32 @@ impl From<Option<PathBuf>> for SettingsSource {
     }
 }
 
-/// What is wrong with the settings.
+/// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file itself.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is not the TOML that was expected.
     #[error("settings {path}: {position}{reason}")]
     Syntax {
-        /// The settings file.
         path: String,
-        /// `line N: `, where the parser knows it.
+        /// `line N: `, if the parser knows it.
         position: String,
-        /// What the parser said, truncated.
+        /// The message of the parser, escaped and truncated.
         reason: String,
     },
-    /// A value outside of its range.
     #[error("settings {path}: {key} must be {range}")]
     Range {
-        /// The settings file.
         path: String,
         key: &'static str,
-        /// What it may be, in words.
+        /// The allowed values, in words.
         range: &'static str,
     },
 }
 
-/// Loads the settings file that is meant, and its path as it is shown in messages.
+/// Loads the settings. Also returns the path of the file, escaped for messages.
 ///
 /// # Errors
-/// [`SettingsError`]. A default file that does not exist is as good as an empty one.
+/// [`SettingsError`]. A default file that does not exist counts as empty.
 pub(crate) fn load<T: DeserializeOwned>(
     source: &SettingsSource,
     default: &Path,
@@ -65,7 +59,7 @@ pub(crate) fn load<T: DeserializeOwned>(
         SettingsSource::File(path) => path,
     };
     let contents = match TrustedFile::open("settings", path, Protection::Public) {
-        // A link that leads nowhere is not the same as nothing.
+        // A dangling symbolic link is an error.
         Err(FileError::Missing { .. })
             if *source == SettingsSource::Default && path.symlink_metadata().is_err() =>
         {
@@ -77,10 +71,10 @@ pub(crate) fn load<T: DeserializeOwned>(
     Ok((from_toml(&contents, &shown)?, shown))
 }
 
-/// Parses settings as TOML.
+/// Parses TOML.
 ///
-/// The parser's own report quotes the file; should somebody name a key file as the settings,
-/// that must not be shown. Its message and the line's number are enough.
+/// The full report of the parser would quote the file, which may be a private key that was named by
+/// mistake. Its message and the line number are enough.
 ///
 /// # Errors
 /// [`SettingsError::Syntax`].

@@ -1,9 +1,9 @@
-//! What both executables say of themselves: a usage that they do not know, and a defect.
+//! Reporting panics and usage errors, for both programs.
 
 use crate::system::exit::Exit;
 use crate::system::output;
 
-/// A panic is a defect: it is told in one line, whatever the environment asks for.
+/// Reports a panic in one line, whatever RUST_BACKTRACE is, and exits.
 pub(crate) fn report_panics(program: &'static str) {
     std::panic::set_hook(Box::new(move |info| {
         let at = info.location().map_or_else(String::new, |location| {
@@ -17,12 +17,12 @@ pub(crate) fn report_panics(program: &'static str) {
     }));
 }
 
-/// Tells what clap has found: help or version, or in one line what is wrong.
+/// Prints help or the version, or a usage error in one line.
 #[must_use]
 pub(crate) fn usage(program: &str, error: &clap::Error) -> Exit {
     let text = error.render().to_string();
     if error.use_stderr() {
-        // The first paragraph: what is wrong, and with which arguments.
+        // The first paragraph has the error and the arguments.
         let paragraph: Vec<&str> = text
             .lines()
             .map(str::trim)

@@ -1,4 +1,4 @@
-//! Standard input, descriptor 0: bounded in size and in time.
+//! Reading standard input, with limits on size and time.
 
 use crate::system::poll::wait;
 use rustix::event::PollFlags;
@@ -7,17 +7,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Why standard input could not be taken.
+/// Why standard input was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// More than the limit arrived.
     #[error("request refused: it is larger than {0} bytes: send a single certificate request")]
     TooLarge(usize),
-    /// It did not end in time.
     #[error("request not received: standard input did not end within {}: send the whole \
              request, and close standard input", seconds(*.0))]
     TimedOut(Duration),
-    /// Reading failed.
     #[error("request not received: standard input cannot be read: {0}: try again")]
     Failed(#[source] io::Error),
 }
@@ -26,13 +23,11 @@ fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs())
 }
 
-/// Reads standard input to its end.
-///
-/// One deadline holds for all of it, however slowly the bytes come, and not more than
-/// `limit` bytes and one are ever read.
+/// Reads standard input to its end. The deadline is for the whole input, however slowly it
+/// arrives.
 ///
 /// # Errors
-/// [`InputError`], when it is too large, takes too long, or cannot be read.
+/// [`InputError`].
 pub(crate) fn read_to_end(
     input: impl AsFd,
     limit: usize,

@@ -1,7 +1,7 @@
-//! Files that the operator placed: opened once, then judged on the descriptor.
+//! Files that the operator has installed, whose owner and mode are checked on the open descriptor.
 //!
-//! Every directory on the way is opened relative to the one before it and checked, and every
-//! link is followed by the same way, so that what was judged is what is read.
+//! Each directory of the path is opened relative to its parent and checked, and symbolic links are
+//! followed in the same way, so that the file that was checked is the file that is read.
 
 use crate::system::account;
 use crate::system::escape;
@@ -16,95 +16,69 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Who, besides its owner, may do what with a file.
+/// Which access others than the owner may have to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protection {
-    /// Nobody but the owner and root may write it.
+    /// Only the owner and root may write it.
     Public,
-    /// Nobody but the owner and root may read or write it. To root, the account that the
-    /// endpoint runs as is a good owner too: the CA key is its own.
+    /// Only the owner and root may read or write it. For root, the owner may also be the account
+    /// that the endpoint runs as, because the CA key belongs to it.
     Secret,
 }
 
-/// What is wrong with a file. Each text begins with what the file is, and its path.
+/// Why a file cannot be used. Each message begins with what the file is for, and its path.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// There is no such file.
     #[error("{what} {path}: it does not exist: create it, or set another path in the settings")]
-    Missing {
-        /// What the file is for.
-        what: &'static str,
-        /// Its path.
-        path: String,
-    },
-    /// It cannot be opened or read.
+    Missing { what: &'static str, path: String },
     #[error("{what} {path}: it cannot be read: {source}{}", hint(source))]
     Unreadable {
-        /// What the file is for.
         what: &'static str,
-        /// Its path.
         path: String,
-        /// What the system said.
         source: io::Error,
     },
-    /// It is a directory, a device or a pipe.
     #[error("{what} {path}: it is not a regular file: replace it with one")]
-    NotRegular {
-        /// What the file is for.
-        what: &'static str,
-        /// Its path.
-        path: String,
-    },
-    /// It is larger than anything of its kind.
+    NotRegular { what: &'static str, path: String },
     #[error("{what} {path}: it is larger than {limit} bytes: is it the right file?")]
     TooLarge {
-        /// What the file is for.
         what: &'static str,
-        /// Its path.
         path: String,
-        /// The limit, in bytes.
+        /// In bytes.
         limit: u64,
     },
-    /// It, or a directory that leads to it, belongs to somebody else.
+    /// It, or a directory of its path, belongs to another user.
     #[error(
-        "{what} {path}: {at} belongs to user {owner}, neither to root nor to user {me}: \
+        "{what} {path}: {at} belongs to user {owner}, neither to root nor to user {euid}: \
          chown root {at}"
     )]
     Owner {
-        /// What the file is for.
         what: &'static str,
-        /// Its path.
         path: String,
         /// The file or directory in question.
         at: String,
-        /// Its owner's numeric id.
+        /// The user ID of its owner.
         owner: u32,
-        /// The numeric id that this process runs with.
-        me: u32,
+        /// The effective user ID of this process.
+        euid: u32,
     },
-    /// It, or a directory that leads to it, can be written by others.
+    /// It, or a directory of its path, can be written by others.
     #[error(
         "{what} {path}: {at} can be written by its group or others (mode {mode:04o}): \
          chmod go-w {at}"
     )]
     Writable {
-        /// What the file is for.
         what: &'static str,
-        /// Its path.
         path: String,
         /// The file or directory in question.
         at: String,
         /// Its permission bits.
         mode: u32,
     },
-    /// A secret that others can read.
     #[error(
         "{what} {path}: its group or others have access to it (mode {mode:04o}): chmod 0400 {path}"
     )]
     Exposed {
-        /// What the file is for.
         what: &'static str,
-        /// Its path.
         path: String,
         /// Its permission bits.
         mode: u32,
@@ -112,7 +86,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// Whether the file's protection is at fault, not its contents.
+    /// Whether owner or mode is wrong, and not the contents.
     #[must_use]
     pub fn is_permission(&self) -> bool {
         matches!(
@@ -131,23 +105,23 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// A file that has been opened and found trustworthy, and not yet read.
+/// A file that has been opened and checked, but not read yet.
 #[derive(Debug)]
 pub(crate) struct TrustedFile {
     what: &'static str,
     path: String,
-    /// When it was judged. A file that grows afterwards is too large.
+    /// At the check. A file that grows afterwards is rejected as too large.
     size: u64,
     file: File,
 }
 
 impl TrustedFile {
-    /// Opens a file and judges owner and mode of it and of every directory that leads to it:
-    /// each must belong to root or to the invoking user, and be writable by nobody else.
-    /// (A directory with the sticky bit, such as `/tmp`, lets nobody replace another's entry.)
+    /// Opens a file, and checks owner and mode of it and of every directory of its path: each must
+    /// belong to root or to the invoking user, and not be writable by others. (In a directory with
+    /// the sticky bit, such as `/tmp`, others cannot replace it.)
     ///
     /// # Errors
-    /// [`FileError`], with the path and the remedy.
+    /// [`FileError`].
     pub(crate) fn open(
         what: &'static str,
         path: &Path,
@@ -165,18 +139,18 @@ impl TrustedFile {
                 source: error,
             },
         };
-        let judge = Judge {
+        let check = AccessCheck {
             what,
             path: &shown,
-            me: rustix::process::geteuid().as_raw(),
+            euid: rustix::process::geteuid().as_raw(),
         };
         let given = std::path::absolute(path).map_err(failed)?;
-        let fd = walk(&given, &judge).map_err(|stop| match stop {
-            Stop::Judged(error) => error,
+        let fd = open_checked(&given, &check).map_err(|stop| match stop {
+            Stop::Rejected(error) => error,
             Stop::System(errno) => failed(errno.into()),
         })?;
         let stat = fstat(&fd).map_err(|errno| failed(errno.into()))?;
-        judge.file(&stat, protection)?;
+        check.file(&stat, protection)?;
         Ok(Self {
             what,
             path: shown,
@@ -190,7 +164,7 @@ impl TrustedFile {
     /// # Errors
     /// [`FileError::TooLarge`] or [`FileError::Unreadable`].
     pub(crate) fn read(self, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-        // Allocated once, so that no copy is left behind by growing, and as small as it goes:
+        // Allocated once, so that growing leaves no copy behind, and no larger than needed, because
         // all of it is wiped.
         let expected = self.size.min(limit).saturating_add(1);
         let capacity = usize::try_from(expected).unwrap_or(0);
@@ -215,13 +189,13 @@ impl TrustedFile {
 }
 
 enum Stop {
-    Judged(FileError),
+    Rejected(FileError),
     System(Errno),
 }
 
-/// Follows a path from `/`, each name in the directory that was opened and judged before, and
-/// each link by the same way: who could change any of it could have another file read.
-fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
+/// Opens a path component by component from `/`, and checks each directory and symbolic link:
+/// whoever can change one of them can substitute another file.
+fn open_checked(path: &Path, check: &AccessCheck<'_>) -> Result<OwnedFd, Stop> {
     const ENTRY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     // Without O_NONBLOCK, opening a pipe would wait for a writer.
     const FILE: OFlags = OFlags::RDONLY
@@ -234,17 +208,17 @@ fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
         Ok::<_, Errno>((PathBuf::from("/"), root))
     };
     let mut links = 0_u8;
-    let mut way = vec![root().map_err(Stop::System)?];
-    let mut names: VecDeque<OsString> = names_of(given);
-    for (at, directory) in &way {
+    let mut parents = vec![root().map_err(Stop::System)?];
+    let mut names: VecDeque<OsString> = names_of(path);
+    for (at, directory) in &parents {
         let stat = fstat(directory).map_err(Stop::System)?;
-        judge.directory(at, &stat).map_err(Stop::Judged)?;
+        check.directory(at, &stat).map_err(Stop::Rejected)?;
     }
     while let Some(name) = names.pop_front() {
-        let (at, directory) = way.last().ok_or(Stop::System(Errno::NOENT))?;
+        let (at, directory) = parents.last().ok_or(Stop::System(Errno::NOENT))?;
         if name == ".." {
-            if way.len() > 1 {
-                way.pop();
+            if parents.len() > 1 {
+                parents.pop();
             }
             continue;
         }
@@ -259,11 +233,11 @@ fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 let at = at.join(name);
-                judge.directory(&at, &stat).map_err(Stop::Judged)?;
-                way.push((at, entry));
+                check.directory(&at, &stat).map_err(Stop::Rejected)?;
+                parents.push((at, entry));
             }
             FileType::Symlink => {
-                judge.link(&at.join(name), &stat).map_err(Stop::Judged)?;
+                check.link(&at.join(name), &stat).map_err(Stop::Rejected)?;
                 links = links
                     .checked_add(1)
                     .filter(|links| *links <= MAX_LINKS)
@@ -271,7 +245,7 @@ fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
                 let target = readlinkat(&entry, "", Vec::new()).map_err(Stop::System)?;
                 let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
                 if target.is_absolute() {
-                    way.truncate(1);
+                    parents.truncate(1);
                 }
                 let mut ahead = names_of(&target);
                 ahead.append(&mut names);
@@ -283,7 +257,7 @@ fn walk(given: &Path, judge: &Judge<'_>) -> Result<OwnedFd, Stop> {
     Err(Stop::System(Errno::ISDIR))
 }
 
-/// As many as the kernel follows (path_resolution(7)).
+/// The limit of the kernel (path_resolution(7)).
 const MAX_LINKS: u8 = 40;
 
 fn names_of(path: &Path) -> VecDeque<OsString> {
@@ -296,14 +270,14 @@ fn names_of(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-struct Judge<'a> {
+struct AccessCheck<'a> {
     what: &'static str,
     path: &'a str,
-    me: u32,
+    euid: u32,
 }
 
-impl Judge<'_> {
-    /// A link cannot be changed, but its owner can replace it, in a sticky directory too.
+impl AccessCheck<'_> {
+    /// The owner of a symbolic link can replace it, even in a directory with the sticky bit.
     fn link(&self, at: &Path, stat: &Stat) -> Result<(), FileError> {
         let at = escape::path(at);
         self.owner(&at, stat)
@@ -345,15 +319,15 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether root looks at what belongs to the endpoint's account.
+    /// Whether this process is root's, and the file belongs to the account of the endpoint.
     fn is_signers(&self, stat: &Stat) -> bool {
-        self.me == 0
+        self.euid == 0
             && stat.st_uid != 0
             && account::signer().is_some_and(|account| account.uid == stat.st_uid)
     }
 
     fn owner(&self, at: &str, stat: &Stat) -> Result<(), FileError> {
-        if stat.st_uid == 0 || stat.st_uid == self.me {
+        if stat.st_uid == 0 || stat.st_uid == self.euid {
             return Ok(());
         }
         Err(FileError::Owner {
@@ -361,7 +335,7 @@ impl Judge<'_> {
             path: self.path.to_owned(),
             at: at.to_owned(),
             owner: stat.st_uid,
-            me: self.me,
+            euid: self.euid,
         })
     }
 
