@@ -1,7 +1,7 @@
-//! The live member list: etcd is asked, at that moment, which URLs its clients should use.
+//! Querying the member list of etcd for the client URLs of its members.
 //!
-//! The question goes out over gRPC with mutual TLS, on one thread, within one deadline. No
-//! file is opened, and no name is looked up. What a server says is never shown as it came.
+//! The query uses gRPC with mutual TLS, on one thread, with one deadline. It opens no file and
+//! resolves no name. Text from a server is escaped before it is shown.
 
 mod client_url;
 mod connection;
@@ -19,14 +19,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::ClientConfig;
 
-/// Asks the endpoints in turn for the cluster's members, until one answers: the client URLs
-/// of those that have started and vote, sorted, each once.
+/// Queries the endpoints one after another until one answers. Returns the client URLs of started,
+/// voting members, sorted and without duplicates.
 ///
-/// `ca_certificate` is DER; the server's certificate must come from it. All of it takes at
-/// most `timeout`; of what is left of that, each endpoint gets an equal share.
+/// `ca_certificate` is DER, and must have issued the server's certificate. `timeout` is for all
+/// endpoints together; each gets an equal share of the remaining time.
 ///
 /// # Errors
-/// [`MemberListError`], when none has answered with at least one URL.
+/// [`MemberListError`], if no endpoint answers with at least one URL.
 pub(crate) fn client_urls(
     endpoints: &[Endpoint],
     ca_certificate: &[u8],
@@ -41,17 +41,17 @@ pub(crate) fn client_urls(
         .enable_time()
         .build()
         .map_err(MemberListError::Runtime)?
-        .block_on(ask_in_turn(endpoints, &config, deadline))
+        .block_on(query_endpoints(endpoints, &config, deadline))
 }
 
-async fn ask_in_turn(
+async fn query_endpoints(
     endpoints: &[Endpoint],
     config: &Arc<ClientConfig>,
     deadline: Instant,
 ) -> Result<Vec<String>, MemberListError> {
     let mut failures = Vec::new();
     for (endpoint, left) in endpoints.iter().zip((1..=endpoints.len()).rev()) {
-        match ask(endpoint, config, share(deadline, left)).await {
+        match query(endpoint, config, endpoint_deadline(deadline, left)).await {
             Ok(urls) => return Ok(urls),
             Err(cause) => failures.push(EndpointFailure {
                 endpoint: endpoint.to_string(),
@@ -62,8 +62,8 @@ async fn ask_in_turn(
     Err(MemberListError::NoAnswer(failures))
 }
 
-/// The deadline of the next endpoint, when so many are left.
-fn share(deadline: Instant, left: usize) -> Instant {
+/// The deadline of the next endpoint, if `left` endpoints have not been queried.
+fn endpoint_deadline(deadline: Instant, left: usize) -> Instant {
     let now = Instant::now();
     let left = u32::try_from(left).unwrap_or(u32::MAX);
     deadline
@@ -73,7 +73,7 @@ fn share(deadline: Instant, left: usize) -> Instant {
         .unwrap_or(deadline)
 }
 
-async fn ask(
+async fn query(
     endpoint: &Endpoint,
     config: &Arc<ClientConfig>,
     deadline: Instant,
@@ -96,10 +96,10 @@ async fn within<T>(
 ) -> Result<T, EndpointCause> {
     tokio::time::timeout_at(deadline.into(), work)
         .await
-        .unwrap_or(Err(EndpointCause::Late(stage)))
+        .unwrap_or(Err(EndpointCause::TimedOut(stage)))
 }
 
-/// A member without a name has been added, and has not started yet.
+/// A member without a name has been added but has not started yet.
 fn voting_client_urls(members: &[Member]) -> Vec<String> {
     let urls: BTreeSet<&str> = members
         .iter()
@@ -113,7 +113,7 @@ fn voting_client_urls(members: &[Member]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, share, voting_client_urls};
+    use super::{Member, endpoint_deadline, voting_client_urls};
     use std::time::{Duration, Instant};
 
     fn member(name: &str, is_learner: bool, urls: &[&str]) -> Member {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_started_voters_sorted_and_once() {
+    fn client_urls_of_started_voters_are_sorted_and_unique() {
         let members = [
             member("b", false, &["https://10.0.0.2:2379", "https://a:1"]),
             member("", false, &["https://10.0.0.3:2379"]),
@@ -144,12 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn each_endpoint_has_an_equal_share_of_what_is_left() {
+    fn remaining_time_is_shared_equally() {
         let start = Instant::now();
         let deadline = start + Duration::from_secs(60);
-        assert!(share(deadline, 3) < start + Duration::from_secs(21));
-        assert!(share(deadline, 1) <= deadline);
-        assert!(share(deadline, 1) > start + Duration::from_secs(59));
-        assert!(share(start, 2) >= start, "a deadline that has passed");
+        assert!(endpoint_deadline(deadline, 3) < start + Duration::from_secs(21));
+        assert!(endpoint_deadline(deadline, 1) <= deadline);
+        assert!(endpoint_deadline(deadline, 1) > start + Duration::from_secs(59));
+        assert!(
+            endpoint_deadline(start, 2) >= start,
+            "the deadline has passed"
+        );
     }
 }

@@ -1,14 +1,14 @@
-//! What may be printed of the URLs that a server names.
+//! Validation of client URLs from a server, before they are printed.
 
 use std::net::Ipv6Addr;
 
-/// The longest URL: a name of 253 bytes (RFC 1035), scheme and port.
+/// The longest URL: scheme, a name of 253 bytes (RFC 1035), and port.
 const LONGEST: usize = 272;
 
-/// Whether this is an http or https URL of a host with a port, and nothing else.
+/// Whether this is an http or https URL that consists of host and port.
 ///
-/// That is what etcd itself takes for a client URL. There is no character in it that a
-/// terminal, a shell or a comma-separated list would read in a way of its own.
+/// etcd accepts no other client URLs. None of the allowed characters has a special meaning in a
+/// terminal, a shell or a comma-separated list.
 pub(super) fn is_client_url(url: &str) -> bool {
     let Some(rest) = url
         .strip_prefix("https://")
@@ -44,7 +44,7 @@ mod tests {
     use super::is_client_url;
 
     #[test]
-    fn takes_what_etcd_takes() {
+    fn client_url_of_etcd_is_accepted() {
         for url in [
             "https://10.0.0.1:2379",
             "http://127.0.0.1:2379",
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_else() {
+    fn other_url_is_rejected() {
         for url in [
             "",
             "10.0.0.1:2379",

@@ -1,4 +1,4 @@
-//! The way to etcd: TCP by address, then mutual TLS.
+//! Connecting to etcd: TCP, then mutual TLS.
 
 use super::error::{EndpointCause, MemberListError, rustls_error};
 use crate::etcd::endpoint::Endpoint;
@@ -18,7 +18,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 /// The protocol that gRPC runs over (RFC 9113, section 3.1).
 const HTTP2: &[u8] = b"h2";
 
-/// TLS with this one CA for the server, and this identity for us.
+/// TLS that accepts servers of this CA only, with this identity as the client.
 pub(super) fn config(
     ca_certificate: &[u8],
     identity: &Identity,
@@ -35,8 +35,8 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// Connects to the first address that accepts. When none does, the first one's reason counts:
-/// `localhost` is tried over IPv6 on hosts that have none, too.
+/// Connects to the first address that accepts. If none does, the first error is returned: the later
+/// one may only be that the host has no IPv6.
 pub(super) async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, EndpointCause> {
     let mut first = None;
     for address in endpoint.addresses() {
@@ -48,12 +48,12 @@ pub(super) async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, EndpointCause>
     Err(first.unwrap_or(EndpointCause::NothingListens))
 }
 
-/// Does the handshake, after which the server is who it should be.
+/// Performs the TLS handshake, which authenticates the server.
 pub(super) async fn tls(
     tcp: TcpStream,
     endpoint: &Endpoint,
     config: Arc<ClientConfig>,
-) -> Result<Watched, EndpointCause> {
+) -> Result<MonitoredStream, EndpointCause> {
     let name = ServerName::try_from(endpoint.server_name()).map_err(|_| EndpointCause::NotHttp2)?;
     let stream = TlsConnector::from(config)
         .connect(name, tcp)
@@ -64,21 +64,20 @@ pub(super) async fn tls(
     if stream.get_ref().1.alpn_protocol() != Some(HTTP2) {
         return Err(EndpointCause::NotHttp2);
     }
-    Ok(Watched {
+    Ok(MonitoredStream {
         stream,
-        end: End::default(),
+        close_reason: CloseReason::default(),
     })
 }
 
-/// How a connection ended, for those who only see that it did.
+/// Why a connection was closed.
 ///
-/// With TLS 1.3 a server judges our certificate when our handshake is over, so its refusal
-/// comes in place of its answer, and HTTP/2 does not pass it on.
+/// With TLS 1.3, a server checks the client certificate after the client has finished the handshake,
+/// so that an alert arrives instead of the answer, and HTTP/2 does not pass it on.
 #[derive(Clone, Default)]
-pub(super) struct End(Arc<OnceLock<EndpointCause>>);
+pub(super) struct CloseReason(Arc<OnceLock<EndpointCause>>);
 
-impl End {
-    /// What ended the connection, if anything did.
+impl CloseReason {
     pub(super) fn cause(&self) -> Option<EndpointCause> {
         self.0.get().cloned()
     }
@@ -86,24 +85,24 @@ impl End {
     fn set(&self, error: &io::Error) {
         let cause =
             rustls_error(error).map_or_else(|| EndpointCause::of_io(error), EndpointCause::of_tls);
-        let _ = self.0.set(cause); // the first is the one that counts
+        let _ = self.0.set(cause); // keeps the first
     }
 }
 
-/// A TLS connection that remembers how it ended.
-pub(super) struct Watched {
+/// A TLS connection that records why it was closed.
+pub(super) struct MonitoredStream {
     stream: TlsStream<TcpStream>,
-    end: End,
+    close_reason: CloseReason,
 }
 
-impl Watched {
-    /// How it will have ended.
-    pub(super) fn end(&self) -> End {
-        self.end.clone()
+impl MonitoredStream {
+    /// Set once the connection is closed.
+    pub(super) fn close_reason(&self) -> CloseReason {
+        self.close_reason.clone()
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for MonitoredStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,9 +112,9 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let outcome = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
         match &outcome {
-            Err(error) => this.end.set(error),
+            Err(error) => this.close_reason.set(error),
             Ok(()) if buffer.filled().len() == before => {
-                this.end.set(&io::ErrorKind::UnexpectedEof.into());
+                this.close_reason.set(&io::ErrorKind::UnexpectedEof.into());
             }
             Ok(()) => {}
         }
@@ -123,9 +122,9 @@ impl AsyncRead for Watched {
     }
 }
 
-/// A write that fails is not shown: the server has gone, and what it said before it went is
-/// still there to be read. Reading then tells how the connection ended.
-impl AsyncWrite for Watched {
+/// A failed write is ignored: the server has closed the connection, and its last message, which has
+/// the reason, can still be read.
+impl AsyncWrite for MonitoredStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

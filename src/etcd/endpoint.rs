@@ -1,4 +1,4 @@
-//! An etcd endpoint: the address to connect to, and the name that its certificate must carry.
+//! An etcd endpoint: the address to connect to, and the name that its certificate must contain.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,8 +8,8 @@ const LOCALHOST: &str = "localhost";
 
 /// An https URL of an IP address, or of `localhost`, with a port.
 ///
-/// No other host name is accepted: a name would have to be looked up, by a resolver that
-/// is a part of no static executable, on a day when the name service may be down too.
+/// No other host name is accepted: a static executable has no resolver, and the name service may
+/// be unavailable when etcd has to be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     host: EndpointHost,
@@ -29,13 +29,13 @@ impl Endpoint {
         port: 2379,
     };
 
-    /// Takes `https://<address>:<port>`, with an IPv6 address in brackets; a `/` may follow.
+    /// Parses `https://<address>:<port>`, with an IPv6 address in brackets; a `/` may follow.
     #[must_use]
     pub fn parse(url: &str) -> Option<Self> {
         let rest = url.strip_prefix("https://")?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if let Ok(address) = authority.parse::<SocketAddr>() {
-            // A zone (fe80::1%2) would be lost.
+            // The zone (fe80::1%2) would be lost.
             let zone = matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0);
             return (!zone && address.port() != 0).then_some(Self {
                 host: EndpointHost::Address(address.ip()),
@@ -51,13 +51,12 @@ impl Endpoint {
         })
     }
 
-    /// The port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The addresses to try, in turn.
+    /// The addresses to try, in this order.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let hosts = match self.host {
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_taken_as_they_are() {
+    fn url_of_an_address_is_parsed() {
         assert_eq!(addresses("https://10.0.0.1:2379"), ["10.0.0.1:2379"]);
         assert_eq!(addresses("https://[fd00::1]:2379/"), ["[fd00::1]:2379"]);
         assert_eq!(
@@ -115,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn the_certificate_must_be_for_the_host() {
+    fn server_name_is_the_host() {
         let name = |url| Endpoint::parse(url).unwrap().server_name();
         assert_eq!(name("https://[fd00::1]:2379"), "fd00::1");
         assert_eq!(name("https://localhost:1/"), "localhost");
     }
 
     #[test]
-    fn is_shown_as_it_was_written() {
+    fn display_is_the_url() {
         for url in [
             "https://10.0.0.1:2379",
             "https://[::1]:1",
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn other_url_is_rejected() {
         for url in [
             "",
             "https://",

@@ -1,4 +1,4 @@
-//! Why there is no member list: told apart by what the operator has to do about it.
+//! Errors about the member list, distinguished by what the operator has to do.
 
 use crate::system::escape::escape;
 use std::collections::HashSet;
@@ -6,120 +6,95 @@ use std::{fmt, io};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 use tonic::Code;
 
-/// There is no member list.
+/// Why there is no member list.
 #[derive(Debug, thiserror::Error)]
 pub enum MemberListError {
-    /// None of the endpoints has given one.
     #[error("no member list from etcd: {}", list(.0))]
     NoAnswer(Vec<EndpointFailure>),
-    /// TLS cannot be set up with this CA certificate and identity.
     #[error("no member list from etcd: TLS cannot be set up: {}", escape(.0.to_string().as_bytes()))]
     Setup(rustls::Error),
-    /// The system has no means for a connection.
     #[error("no member list from etcd: no connection can be made: {0}")]
     Runtime(io::Error),
 }
 
-/// What one endpoint has come to.
+/// An endpoint that has not answered.
 #[derive(Debug)]
 pub struct EndpointFailure {
-    /// Its URL.
     pub endpoint: String,
-    /// Why it has not answered.
     pub cause: EndpointCause,
 }
 
-/// How far a request had come.
+/// How far a request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The TCP connection.
     Connect,
-    /// The TLS handshake.
     Handshake,
-    /// The member list.
     Answer,
 }
 
-/// Why an endpoint has not answered. What a server said is in it only escaped.
+/// Why an endpoint has not answered. Text from the server is escaped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointCause {
-    /// The connection is refused.
     #[error("nothing listens there")]
     NothingListens,
-    /// There is no way there.
     #[error("it cannot be reached ({0})")]
     Unreachable(String),
-    /// The time is over.
     #[error("no answer in time ({})", match .0 {
         Stage::Connect => "while connecting",
         Stage::Handshake => "during the TLS handshake",
         Stage::Answer => "after the TLS handshake",
     })]
-    Late(Stage),
-    /// The server ended the connection.
+    TimedOut(Stage),
     #[error("the server closed the connection ({0})")]
     Closed(String),
-    /// The other side does not speak TLS.
     #[error("what listens there does not speak TLS")]
     NotTls,
-    /// The other side speaks TLS, but not gRPC over HTTP/2.
+    /// TLS, but not HTTP/2.
     #[error("what listens there speaks TLS, but is not etcd")]
     NotHttp2,
-    /// HTTP/2 broke down.
     #[error("HTTP/2 failed ({0})")]
     Http2(String),
-    /// The two sides have no version or cipher suite in common.
+    /// For example, no common version or cipher suite.
     #[error("TLS failed: {0}")]
     Incompatible(String),
-    /// We refused: the certificate is for other names.
     #[error("its certificate was rejected: it is not valid for the host in the URL{0}")]
-    ServerName(Names),
-    /// We refused: the certificate is not of our CA.
+    ServerName(CertificateNames),
     #[error("its certificate was rejected: it was issued by another CA")]
     ServerIssuer,
-    /// We refused: the certificate's time is over.
     #[error("its certificate was rejected: it has expired")]
     ServerExpired,
-    /// We refused: the certificate's time has not begun.
     #[error("its certificate was rejected: it is not valid yet")]
     ServerNotYetValid,
-    /// We refused: the certificate is not a server's.
     #[error("its certificate was rejected: it is not a server certificate")]
     ServerPurpose,
-    /// We refused the certificate for a reason of another kind.
     #[error("its certificate was rejected: {0}")]
     ServerCertificate(String),
-    /// The server refused our certificate.
     #[error("the server rejected our certificate ({0})")]
     ClientCertificate(String),
-    /// etcd's authentication knows who we are, and does not let us.
+    /// etcd's authentication is on, and does not know or permit the user.
     #[error("etcd rejected the identity etcd-signer (\"{0}\")")]
     Identity(String),
-    /// etcd's authentication is on, and it has not taken our name from our certificate.
+    /// etcd's authentication is on, and etcd does not take the user from the certificate.
     #[error("etcd does not know the client's identity (\"{0}\")")]
     Anonymous(String),
-    /// etcd does not answer as a learner.
     #[error("it is a learner, and learners do not answer")]
     Learner,
-    /// etcd answered with another error.
     #[error("it answered with an error (\"{0}\")")]
     Status(String),
-    /// The answer is too large.
     #[error("its answer is larger than a member list can be")]
     TooLarge,
-    /// The answer is something else.
     #[error("its answer is not a member list (\"{0}\")")]
     NotMemberList(String),
-    /// None of so many members can be named.
+    /// With the number of members.
     #[error("none of its {0} members has started, votes and has a valid client URL")]
     NoMember(usize),
 }
 
 /// The names in a server's certificate, escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names(Vec<String>);
+pub struct CertificateNames(Vec<String>);
 
-impl fmt::Display for Names {
+impl fmt::Display for CertificateNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
@@ -133,7 +108,7 @@ impl EndpointCause {
     pub(super) fn of_connecting(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::NothingListens,
-            io::ErrorKind::TimedOut => Self::Late(Stage::Connect),
+            io::ErrorKind::TimedOut => Self::TimedOut(Stage::Connect),
             kind => Self::Unreachable(kind.to_string()),
         }
     }
@@ -143,7 +118,7 @@ impl EndpointCause {
         Self::Closed(error.kind().to_string())
     }
 
-    /// HTTP/2 ended a connection or a call. The innermost error says most.
+    /// HTTP/2 ended a connection or a call. The innermost error is the most specific one.
     pub(super) fn of_http2(mut error: &(dyn std::error::Error + 'static)) -> Self {
         while let Some(source) = error.source() {
             error = source;
@@ -163,9 +138,9 @@ impl EndpointCause {
 
     fn of_server_certificate(reason: &CertificateError) -> Self {
         match reason {
-            CertificateError::NotValidForName => Self::ServerName(Names(Vec::new())),
+            CertificateError::NotValidForName => Self::ServerName(CertificateNames(Vec::new())),
             CertificateError::NotValidForNameContext { presented, .. } => {
-                Self::ServerName(Names(shown(presented)))
+                Self::ServerName(CertificateNames(shown(presented)))
             }
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::ServerIssuer,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -204,12 +179,12 @@ impl EndpointCause {
     /// A gRPC status: the server's, or tonic's own about what the server sent.
     pub(super) fn of_status(status: &tonic::Status) -> Self {
         let message = escape(status.message().as_bytes());
-        let says = |words| status.message().contains(words);
+        let contains = |words| status.message().contains(words);
         match status.code() {
-            // etcd's own words, where its codes alone say too little.
-            _ if says("not supported for learner") => Self::Learner,
-            Code::InvalidArgument if says("user name is empty") => Self::Anonymous(message),
-            Code::FailedPrecondition if says("user name not found") => Self::Identity(message),
+            // etcd's messages, if its codes alone are not specific enough.
+            _ if contains("not supported for learner") => Self::Learner,
+            Code::InvalidArgument if contains("user name is empty") => Self::Anonymous(message),
+            Code::FailedPrecondition if contains("user name not found") => Self::Identity(message),
             Code::PermissionDenied | Code::Unauthenticated => Self::Identity(message),
             Code::OutOfRange => Self::TooLarge,
             Code::Internal | Code::Unimplemented => Self::NotMemberList(message),
@@ -222,10 +197,10 @@ impl EndpointCause {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::NothingListens => "start etcd there, or correct etcd_endpoints",
-            Self::Unreachable(_) | Self::Late(Stage::Connect) => {
+            Self::Unreachable(_) | Self::TimedOut(Stage::Connect) => {
                 "check that address in etcd_endpoints, the route and the firewall"
             }
-            Self::Late(_) | Self::Closed(_) | Self::Status(_) => "read etcd's log on that host",
+            Self::TimedOut(_) | Self::Closed(_) | Self::Status(_) => "read etcd's log on that host",
             Self::NotTls => "etcd must serve https there, or correct etcd_endpoints",
             Self::NotHttp2 | Self::Http2(_) | Self::TooLarge | Self::NotMemberList(_) => {
                 "find out what listens there, or correct etcd_endpoints"
@@ -323,10 +298,10 @@ mod tests {
     }
 
     #[test]
-    fn one_line_names_every_endpoint_and_each_advice_once() {
+    fn message_has_every_endpoint_and_each_advice_once() {
         let error = MemberListError::NoAnswer(vec![
             failure("https://a:1", EndpointCause::NothingListens),
-            failure("https://b:1", EndpointCause::Late(Stage::Handshake)),
+            failure("https://b:1", EndpointCause::TimedOut(Stage::Handshake)),
             failure("https://c:1", EndpointCause::NothingListens),
         ]);
         assert_eq!(
@@ -340,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_side_refused() {
+    fn message_names_the_side_that_rejected() {
         let server =
             EndpointCause::of_tls(&rustls::Error::AlertReceived(AlertDescription::UnknownCA));
         assert_eq!(
@@ -352,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_escaped_and_cut() {
+    fn text_of_a_server_is_escaped_and_truncated() {
         let status = Status::new(Code::Unavailable, format!("\x1b[31m\n{}", "x".repeat(9000)));
         let line = MemberListError::NoAnswer(vec![failure(
             "https://a:1",
@@ -381,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_etcds_ways_to_refuse_an_identity() {
+    fn authentication_errors_of_etcd_are_recognized() {
         for (code, message) in [
             (Code::FailedPrecondition, "etcdserver: user name not found"),
             (Code::PermissionDenied, "etcdserver: permission denied"),

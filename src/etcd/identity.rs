@@ -1,4 +1,5 @@
-//! The signer's own identity towards etcd: a key that is in memory only, and its certificate.
+//! The signer's own identity as a client of etcd: a key that exists in memory only, and its
+//! certificate.
 
 use crate::pki::profile::ProfileError;
 use crate::pki::public_key::PublicKey;
@@ -7,17 +8,17 @@ use crate::pki::verify::Certificate;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use zeroize::Zeroizing;
 
-/// A new key on P-256. It cannot be shown or copied, and ends with the process.
+/// A new P-256 key. It implements neither `Debug` nor `Clone`.
 pub struct OwnKey {
     pkcs8: Zeroizing<Vec<u8>>,
     public_key: PublicKey,
 }
 
 impl OwnKey {
-    /// Makes the key.
+    /// Generates the key.
     ///
     /// # Errors
-    /// [`ProfileError::Random`], when the system has no random numbers.
+    /// [`ProfileError::Random`].
     pub fn generate() -> Result<Self, ProfileError> {
         let pair =
             KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| ProfileError::Random)?;
@@ -32,21 +33,20 @@ impl OwnKey {
         })
     }
 
-    /// What its certificate is made for.
+    /// The public key for its certificate.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 }
 
-/// The credential that etcd is asked with.
+/// A TLS client key with its certificate.
 pub(crate) struct Identity {
     key: OwnKey,
     certificate: Certificate,
 }
 
 impl Identity {
-    /// Puts the key and its certificate together.
     #[must_use]
     pub(crate) fn new(key: OwnKey, certificate: Certificate) -> Self {
         Self { key, certificate }

@@ -1,6 +1,6 @@
-//! The `MemberList` call of etcd's gRPC interface, with what we need of its messages.
+//! The `MemberList` call of etcd's gRPC interface, with the fields that are needed.
 
-use super::connection::{End, Watched};
+use super::connection::{CloseReason, MonitoredStream};
 use super::error::EndpointCause;
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
@@ -16,17 +16,17 @@ use tower_service::Service;
 
 const PATH: &str = "/etcdserverpb.Cluster/MemberList";
 
-/// The largest answer. One with nine members has some two thousand bytes.
+/// The largest answer. With nine members it has about 2,000 bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
-/// How much a server may send before we have read it (RFC 9113, section 6.9).
+/// The flow-control window (RFC 9113, section 6.9).
 const WINDOW: u32 = 64 * 1024;
 
-/// How much of headers a server may send.
+/// The largest header list that a server may send.
 const HEADER_LIMIT: u32 = 16 * 1024;
 
-/// etcdserverpb.MemberListRequest. In its absence `linearizable` is false: the answer is
-/// what this one member knows, so that it also comes from a cluster without a quorum.
+/// etcdserverpb.MemberListRequest. With `linearizable` false, a member answers from its own state,
+/// so that a cluster without a quorum answers, too.
 #[derive(Clone, PartialEq, prost::Message)]
 struct MemberListRequest {
     #[prost(bool, tag = "1")]
@@ -46,21 +46,20 @@ pub(super) struct Member {
     /// Empty until it has started.
     #[prost(string, tag = "2")]
     pub(super) name: String,
-    /// Where it serves clients.
     #[prost(string, repeated, tag = "4")]
     pub(super) client_urls: Vec<String>,
-    /// Whether it does not vote.
+    /// A learner does not vote.
     #[prost(bool, tag = "5")]
     pub(super) is_learner: bool,
 }
 
-/// Asks for the members over an established connection.
-pub(super) async fn request(connection: Watched) -> Result<Vec<Member>, EndpointCause> {
-    let end = connection.end();
+/// Queries the members over an established connection.
+pub(super) async fn request(connection: MonitoredStream) -> Result<Vec<Member>, EndpointCause> {
+    let close_reason = connection.close_reason();
     match call(connection).await {
         Ok(answer) => Ok(answer.members),
-        Err(Failed::Status(status)) => Err(cause(&status, &end)),
-        Err(Failed::Http2(error)) => Err(end
+        Err(Failed::Status(status)) => Err(cause(&status, &close_reason)),
+        Err(Failed::Http2(error)) => Err(close_reason
             .cause()
             .unwrap_or_else(|| EndpointCause::of_http2(&error))),
     }
@@ -71,7 +70,7 @@ enum Failed {
     Status(tonic::Status),
 }
 
-async fn call(connection: Watched) -> Result<MemberListResponse, Failed> {
+async fn call(connection: MonitoredStream) -> Result<MemberListResponse, Failed> {
     let (sender, driver) = Builder::new(TokioExecutor::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -79,7 +78,7 @@ async fn call(connection: Watched) -> Result<MemberListResponse, Failed> {
         .handshake(TokioIo::new(connection))
         .await
         .map_err(Failed::Http2)?;
-    // It ends with the runtime. Its error is told to the call, too.
+    // It ends with the runtime. The call gets its error, too.
     tokio::spawn(driver);
     let mut client = Grpc::with_origin(Http2(sender), Uri::from_static("https://etcd"))
         .max_decoding_message_size(ANSWER_LIMIT);
@@ -94,17 +93,17 @@ async fn call(connection: Watched) -> Result<MemberListResponse, Failed> {
         .map_err(Failed::Status)
 }
 
-/// What lies behind a status: one that the server sent, or one that stands for an error here.
-fn cause(status: &tonic::Status, end: &End) -> EndpointCause {
+/// The cause of a status, which the server has sent or tonic has made from an error here.
+fn cause(status: &tonic::Status, close_reason: &CloseReason) -> EndpointCause {
     match std::error::Error::source(status) {
         None => EndpointCause::of_status(status),
-        Some(error) => end
+        Some(error) => close_reason
             .cause()
             .unwrap_or_else(|| EndpointCause::of_http2(error)),
     }
 }
 
-/// One HTTP/2 connection, as tonic wants to see it.
+/// An HTTP/2 connection as a service for tonic.
 struct Http2(SendRequest<Body>);
 
 impl Service<Request<Body>> for Http2 {
