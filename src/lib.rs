@@ -1,17 +1,17 @@
 //! The certificate signer of an etcd cluster whose clients are Kubernetes masters, and the
 //! renewer that runs on these masters. Two programs, and no library for others.
 //!
-//! The rooms, and what each may use:
+//! The modules, and what each may use:
 //!
-//! - [`signer`]: the leader's program, the SSH forced command `etcd-signer`. Uses `etcd`, `pki`,
+//! - [`signer`]: the leader's program, the SSH forced command `etcd-signer`. Uses `etcd`, `pki` and
 //!   `system`.
-//! - [`renewer`]: the masters' program, `etcd-client-cert`. Uses `pki` and `system`, and nothing
-//!   there that touches a CA's private key or issues a certificate.
-//! - [`etcd`]: asking etcd for its members. Uses `pki` and `system`.
+//! - [`renewer`]: the masters' program, `etcd-client-cert`. Uses `pki` and `system`, except what
+//!   handles a CA's private key or issues certificates.
+//! - [`etcd`]: querying etcd for its members. Uses `pki` and `system`.
 //! - [`pki`]: certificates and keys, as values. Uses `system`.
 //! - [`system`]: files, descriptors, processes, confinement. Uses nothing of the crate.
 //!
-//! `tests/suite/layering.rs` checks these arrows.
+//! `tests/suite/layering.rs` checks these dependencies.
 
 #![cfg_attr(
     test,
@@ -33,13 +33,13 @@ mod system;
 pub use renewer::main as renewer_main;
 pub use signer::main as signer_main;
 
-/// Both programs' command lines, for man pages and shell completions.
+/// The command lines of both programs, for man pages and shell completions.
 pub mod command_lines {
     pub use crate::renewer::cli::command as renewer;
     pub use crate::signer::cli::command as signer;
 }
 
-/// What the tests, fuzz targets and benchmarks of this repository need, and nobody else.
+/// For the tests, fuzz targets and benchmarks of this repository only.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::etcd::identity::OwnKey;

@@ -1,4 +1,4 @@
-//! Certificates and keys, as values: nothing here reads the environment or talks to a network.
+//! Certificates and keys, as values: nothing here reads the environment or uses the network.
 
 pub(crate) mod ca;
 pub(crate) mod csr;

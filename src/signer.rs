@@ -1,4 +1,4 @@
-//! The leader's program, `etcd-signer`: from the arguments to what they ask for.
+//! The leader's program, `etcd-signer`: runs the command that the arguments name.
 
 pub(crate) mod audit;
 pub(crate) mod ca_backup;
@@ -23,10 +23,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use time::OffsetDateTime;
 
-/// The program's name, as its error lines begin.
+/// The program's name, which begins each error line.
 const PROGRAM: &str = "etcd-signer";
 
-/// Runs the program. These values are all that is read of its environment.
+/// Runs the program. Nothing else of its environment is read.
 #[must_use]
 pub fn main(
     arguments: Vec<OsString>,
@@ -80,7 +80,7 @@ pub fn main(
 fn report_outcome(outcome: Result<(), CaBackupError>, success: &str) -> Exit {
     match outcome {
         Ok(()) => {
-            // What was done is done, whether or not anybody reads this.
+            // The command has succeeded, even if this cannot be written.
             let _ = output::answer(success.as_bytes());
             Exit::Ok
         }
@@ -93,14 +93,14 @@ fn report_outcome(outcome: Result<(), CaBackupError>, success: &str) -> Exit {
 
 fn init(options: &CaInitOptions) -> Exit {
     match ca_init::init(options, OffsetDateTime::now_utc()) {
-        Ok(made) => {
+        Ok(created) => {
             let text = format!(
                 "{}: the CA key. There is no other copy: make a backup with etcd-signer ca backup.\n\
                  {}: the CA certificate.\n",
-                escape::path(&made.key),
-                escape::path(&made.certificate)
+                escape::path(&created.key),
+                escape::path(&created.certificate)
             );
-            // The files are there, whether or not anybody reads this.
+            // The command has succeeded, even if this cannot be written.
             let _ = output::answer(text.as_bytes());
             Exit::Ok
         }

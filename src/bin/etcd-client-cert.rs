@@ -4,7 +4,7 @@ use std::alloc::System;
 use std::process::ExitCode;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes what is freed: the libraries that handle the private key do not.
+/// Wipes memory as it is freed: the libraries that handle the private key do not.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 

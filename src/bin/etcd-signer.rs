@@ -1,11 +1,11 @@
-//! The executable: arguments and environment in, exit code out.
+//! The signer's executable: arguments and environment in, exit code out.
 
 use std::alloc::System;
 use std::process::ExitCode;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes what is freed. The libraries that handle the CA key do not, and its pieces would lie
-/// in a process that goes on to talk to a network.
+/// Wipes memory as it is freed. The libraries that handle the CA key do not, and parts of it would
+/// remain in a process that then connects to the network.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -1,4 +1,4 @@
-//! The certificate authority: its certificate, its private key, and whether they belong together.
+//! The certificate authority: its certificate and private key, and whether they match.
 
 pub(crate) mod bundle;
 pub(crate) mod certificate;

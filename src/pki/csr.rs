@@ -1,9 +1,10 @@
-//! The certificate request: base64, then PEM or DER, then a [`Csr`] with its proof of possession.
+//! Certificate requests: base64, then PEM or DER, then a [`Csr`] whose signature verifies (proof of
+//! possession).
 //!
-//! What a request asks for besides its key and common name is never read: attributes and
-//! requested extensions are only part of what the signature covers.
+//! Only the public key and the common name are used. Attributes and requested extensions are
+//! covered by the signature, and otherwise ignored.
 
-use crate::pki::public_key::{KeyRefusal, PublicKey, SignatureRefusal};
+use crate::pki::public_key::{PublicKey, PublicKeyError, SignatureAlgorithmError};
 use crate::pki::strict_der::{
     self, BIT_STRING, DerError, Element, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET,
 };
@@ -11,96 +12,82 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::UnparsedPublicKey;
 
-/// A PKCS#10 request (RFC 2986) whose sender has shown to hold the private key.
+/// A PKCS#10 request (RFC 2986) whose sender has proved possession of the private key.
 ///
-/// [`Csr::from_input`] and [`Csr::from_file`] are its only constructors.
+/// [`Csr::from_input`] and [`Csr::from_file`] are the only constructors.
 #[derive(Clone, Debug)]
 pub struct Csr {
     common_name: Vec<u8>,
     public_key: PublicKey,
 }
 
-/// Why a request is not acceptable. Every text begins with `request refused: `.
+/// Why a request is refused. Every message begins with `request refused: `.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("request refused: {0}")]
 pub struct CsrError(#[from] CsrCause);
 
-/// The cause of a [`CsrError`], in the order in which the checks are made.
+/// The cause of a [`CsrError`], in the order of the checks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsrCause {
-    /// Standard input was empty, or all white space.
+    /// Nothing but white space.
     #[error(
         "standard input is empty: send the base64-encoded request: base64 < client.csr | ssh ... NAME"
     )]
     Empty,
-    /// A PEM block that was not base64-encoded once more.
+    /// PEM that was not base64-encoded.
     #[error("it is plain PEM: base64-encode it before sending: base64 < client.csr | ssh ... NAME")]
     BarePem,
     /// DER that was not base64-encoded.
     #[error("it is plain DER: base64-encode it before sending: base64 < client.der | ssh ... NAME")]
     BareDer,
-    /// A byte of the URL and file name alphabet (RFC 4648, section 5).
+    /// A byte of the URL-safe alphabet (RFC 4648, section 5).
     #[error("it is in the URL-safe base64 alphabet (- and _): use the standard one (+ and /)")]
     UrlAlphabet,
-    /// A byte that no base64 has.
     #[error(
         "it is not base64: byte {0:#04x} is not in the alphabet: encode the request with base64"
     )]
     StrayByte(u8),
-    /// Padding that is missing, misplaced or too much, or a last symbol with stray bits.
+    /// Missing or misplaced padding, or nonzero bits after the last byte.
     #[error(
         "its base64 is truncated, or the = padding is missing: encode the whole file with base64"
     )]
     Padding,
-    /// PEM whose frame or contents cannot be read.
     #[error("its PEM block cannot be parsed, it may be truncated: send the whole file")]
     BrokenPem,
-    /// Neither PEM nor DER inside the base64.
     #[error("its contents are neither PEM nor DER: send a PKCS#10 request")]
     NeitherPemNorDer,
-    /// More than one PEM block.
     #[error("it contains more than one PEM block: send a single CERTIFICATE REQUEST")]
     SeveralBlocks,
-    /// A PEM block of another kind.
     #[error("it is a {0}: send a CERTIFICATE REQUEST")]
     WrongLabel(&'static str),
-    /// DER that breaks the encoding's rules.
     #[error("it is not strict DER: {0}: make a new request")]
     DerError(#[from] DerError),
-    /// DER that is not a CertificationRequest.
     #[error("it is not a PKCS#10 request: {0}")]
     Structure(&'static str),
-    /// Another version than 1.
     #[error("its version is not 1, the only version of PKCS#10")]
     Version,
-    /// The public key.
     #[error(transparent)]
-    Key(#[from] KeyRefusal),
-    /// The signature algorithm.
+    Key(#[from] PublicKeyError),
     #[error(transparent)]
-    SignatureAlgorithm(#[from] SignatureRefusal),
-    /// A point that does not satisfy its curve's equation.
+    SignatureAlgorithm(#[from] SignatureAlgorithmError),
     #[error("its public key is not a point on the curve: make a new key")]
     OffCurve,
-    /// The proof of possession fails.
     #[error(
         "its signature does not verify with the key in it: make a new request, signed with that key"
     )]
     Signature,
-    /// No common name.
     #[error("its subject has no common name: make the request with CN=<the requested name>")]
     NoCommonName,
-    /// More than one common name.
     #[error("its subject has {0} common names: make the request with exactly one")]
     SeveralCommonNames(usize),
-    /// A common name in a string type whose bytes are not its characters.
+    /// A string type whose bytes differ from UTF-8.
     #[error("its common name has an unsupported string type: use UTF8String or PrintableString")]
     CommonNameType,
 }
 
 impl Csr {
-    /// Takes what arrived on standard input, and makes every check that needs no name:
-    /// encoding, structure, key, signature.
+    /// Parses the input of the SSH endpoint, base64 of PEM or DER, and checks its encoding,
+    /// structure, key and signature.
     ///
     /// # Errors
     /// [`CsrError`], with the first check that fails.
@@ -110,7 +97,7 @@ impl Csr {
         Ok(Self::from_der(&der)?)
     }
 
-    /// Takes a request as a file holds it, PEM or DER, with the same checks.
+    /// Parses a request in PEM or DER, with the same checks.
     ///
     /// # Errors
     /// [`CsrError`], with the first check that fails.
@@ -119,7 +106,7 @@ impl Csr {
         Ok(Self::from_der(&der)?)
     }
 
-    /// The subject's one common name.
+    /// The common name of the subject.
     #[must_use]
     pub fn common_name(&self) -> &[u8] {
         &self.common_name
@@ -131,7 +118,7 @@ impl Csr {
         &self.public_key
     }
 
-    /// The key alone: all of the request that may enter a certificate.
+    /// The public key, the only part of a request that enters a certificate.
     #[must_use]
     pub fn into_public_key(self) -> PublicKey {
         self.public_key
@@ -148,8 +135,8 @@ impl Csr {
         let fields = info
             .inside(SEQUENCE)
             .ok_or(CsrCause::Structure("its first part is not a SEQUENCE"))?;
-        // RFC 2986, section 4.1 makes the attributes mandatory. Some makers leave them out
-        // when there are none, and since they are not read, nothing depends on them.
+        // RFC 2986, section 4.1 makes the attributes mandatory, but some tools omit them if there
+        // are none. They are not read, so nothing depends on them.
         let (version, subject, spki) = match fields.as_slice() {
             [version, subject, spki] => (version, subject, spki),
             [version, subject, spki, attributes] if attributes.tag == ATTRIBUTES => {
@@ -218,7 +205,7 @@ fn decode_pem_or_der(bytes: Vec<u8>) -> Result<Vec<u8>, CsrCause> {
         1 => {}
         _ => return Err(CsrCause::SeveralBlocks),
     }
-    // DER may hold such text, but then it is still DER.
+    // DER may contain that text, too.
     if bytes.first() == Some(&SEQUENCE) && strict_der::single(&bytes).is_ok() {
         return Ok(bytes);
     }
@@ -237,7 +224,7 @@ fn decode_pem_or_der(bytes: Vec<u8>) -> Result<Vec<u8>, CsrCause> {
     }
 }
 
-/// The proof of possession: the signature over the CertificationRequestInfo as it stands.
+/// Verifies the signature over the bytes of the CertificationRequestInfo (proof of possession).
 fn verify(
     key: &PublicKey,
     info: &[u8],
@@ -264,8 +251,7 @@ fn verify(
         })
 }
 
-/// The value of the one common name, among all relative distinguished names (RFC 5280,
-/// section 4.1.2.4).
+/// The only common name among all relative distinguished names (RFC 5280, section 4.1.2.4).
 fn common_name(subject: &Element<'_>) -> Result<Vec<u8>, CsrCause> {
     const NO_NAME: CsrCause = CsrCause::Structure("its subject is not a distinguished name");
     /// 2.5.4.3, as its contents octets.
@@ -289,8 +275,7 @@ fn common_name(subject: &Element<'_>) -> Result<Vec<u8>, CsrCause> {
             several => CsrCause::SeveralCommonNames(several),
         });
     };
-    // UTF8String, PrintableString, TeletexString, IA5String: in these, a name of ASCII
-    // letters has the bytes that it has in UTF-8.
+    // UTF8String, PrintableString, TeletexString, IA5String: ASCII has the same bytes in all four.
     match value.tag {
         0x0c | 0x13 | 0x14 | 0x16 => Ok(value.contents.to_vec()),
         _ => Err(CsrCause::CommonNameType),

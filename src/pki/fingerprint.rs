@@ -1,4 +1,4 @@
-//! SHA-256 of a certificate, as openssl and ssh-keygen users compare it.
+//! SHA-256 fingerprints of certificates.
 
 use crate::system::escape::hex;
 use ring::digest::{SHA256, digest};
@@ -9,7 +9,6 @@ use std::fmt;
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of a certificate.
     #[must_use]
     pub fn of(der: &[u8]) -> Self {
         let mut bytes = [0; 32];
@@ -17,7 +16,7 @@ impl Fingerprint {
         Self(bytes)
     }
 
-    /// Takes 64 hexadecimal digits, with or without colons, in either case.
+    /// Parses 64 hexadecimal digits, with or without colons, in either case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits: Vec<u8> = text
@@ -51,10 +50,10 @@ mod tests {
     use super::Fingerprint;
 
     #[test]
-    fn fingerprints_are_taken_as_openssl_prints_them() {
+    fn fingerprint_is_parsed_in_the_forms_of_openssl() {
         let lower = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let openssl = "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55";
-        // SHA-256 of nothing, as sha256sum says.
+        // What sha256sum prints for an empty file.
         assert_eq!(Fingerprint::of(b"").to_string(), lower);
         assert_eq!(Fingerprint::parse(lower), Some(Fingerprint::of(b"")));
         assert_eq!(Fingerprint::parse(openssl), Some(Fingerprint::of(b"")));

@@ -1,4 +1,4 @@
-//! The decision: may this subject be certified for this key?
+//! The authorization to issue a certificate for a subject and a public key.
 
 use crate::pki::csr::Csr;
 use crate::pki::master_name::MasterName;
@@ -6,9 +6,9 @@ use crate::pki::member_host::MemberHost;
 use crate::pki::public_key::PublicKey;
 use crate::system::escape::escape;
 
-/// What may be issued: this subject, for this key. The later stages accept nothing else.
+/// Authorizes a certificate for a subject and a public key. Nothing is issued without one.
 ///
-/// [`Grant::master`], [`Grant::member`] and [`Grant::signer`] are its only constructors.
+/// [`Grant::master`], [`Grant::member`] and [`Grant::signer`] are the only constructors.
 #[must_use]
 #[derive(Debug)]
 pub struct Grant {
@@ -16,26 +16,25 @@ pub struct Grant {
     public_key: PublicKey,
 }
 
-/// Whom a certificate is for.
+/// The subject of a certificate.
 #[derive(Debug)]
 pub enum Subject {
-    /// A master, towards etcd as its client.
+    /// A master, as a client of etcd.
     Master(MasterName),
-    /// A member of the etcd cluster, towards its peers and clients, at these addresses and names.
+    /// A member of the etcd cluster, as a server, client and peer, with these addresses and names.
     Member(Vec<MemberHost>),
-    /// The signer itself, towards etcd as its client.
+    /// The signer itself, as a client of etcd.
     Signer,
 }
 
-/// The common name of every member of the etcd cluster. A master's name differs from it, so that
-/// etcd's `peer-cert-allowed-cn` keeps masters out.
+/// The common name of every member of the etcd cluster. No master can have it, so that etcd's
+/// `peer-cert-allowed-cn` keeps masters out.
 pub(crate) const MEMBER: &str = "etcd-member";
 
-/// The common name that the signer has towards etcd. A master's name differs from it.
+/// The common name of the signer as a client of etcd. No master can have it.
 pub(crate) const SIGNER: &str = "etcd-signer";
 
 impl Subject {
-    /// The common name that its certificate carries.
     #[must_use]
     pub fn common_name(&self) -> &str {
         match self {
@@ -46,38 +45,38 @@ impl Subject {
     }
 }
 
-/// The request is sound, but for another name.
+/// The common name of a request is not the requested name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "request refused: its common name is \"{found}\", but {asked} was requested: \
-     make the request with CN={asked}"
+    "request refused: its common name is \"{found}\", but {requested} was requested: \
+     make the request with CN={requested}"
 )]
-pub struct WrongName {
-    asked: String,
+pub struct CommonNameMismatch {
+    requested: String,
     /// The common name in the request, escaped and truncated.
     found: String,
 }
 
 impl Grant {
-    /// Grants the name that was asked for, if the request is for that name.
+    /// Authorizes a master's certificate, if the request has that common name.
     ///
     /// # Errors
-    /// [`WrongName`], when the request's common name is another.
-    pub fn master(asked: MasterName, csr: Csr) -> Result<Self, WrongName> {
-        Self::from_request(Subject::Master(asked), csr)
+    /// [`CommonNameMismatch`].
+    pub fn master(name: MasterName, csr: Csr) -> Result<Self, CommonNameMismatch> {
+        Self::from_request(Subject::Master(name), csr)
     }
 
-    /// Grants a member's certificate for these hosts, which are the operator's words: of the
-    /// request, only the key is taken.
+    /// Authorizes a member's certificate for the hosts that the operator names. Only the key comes
+    /// from the request.
     ///
     /// # Errors
-    /// [`WrongName`], when the request's common name is not [`MEMBER`]: it was then made for
-    /// something else.
-    pub fn member(hosts: Vec<MemberHost>, csr: Csr) -> Result<Self, WrongName> {
+    /// [`CommonNameMismatch`], if the common name is not [`MEMBER`]: the request was made for
+    /// another purpose.
+    pub fn member(hosts: Vec<MemberHost>, csr: Csr) -> Result<Self, CommonNameMismatch> {
         Self::from_request(Subject::Member(hosts), csr)
     }
 
-    /// Grants the signer's own client certificate, for a key that it has just made.
+    /// Authorizes the signer's own client certificate.
     pub fn signer(public_key: PublicKey) -> Self {
         Self {
             subject: Subject::Signer,
@@ -85,10 +84,10 @@ impl Grant {
         }
     }
 
-    fn from_request(subject: Subject, csr: Csr) -> Result<Self, WrongName> {
+    fn from_request(subject: Subject, csr: Csr) -> Result<Self, CommonNameMismatch> {
         if csr.common_name() != subject.common_name().as_bytes() {
-            return Err(WrongName {
-                asked: subject.common_name().to_owned(),
+            return Err(CommonNameMismatch {
+                requested: subject.common_name().to_owned(),
                 found: escape(csr.common_name()),
             });
         }
@@ -98,13 +97,13 @@ impl Grant {
         })
     }
 
-    /// Whom the certificate will be for.
+    /// The subject of the certificate.
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// The key that the certificate will be for.
+    /// The public key of the certificate.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
@@ -117,7 +116,7 @@ mod tests {
     use crate::pki::master_name::MasterName;
 
     #[test]
-    fn master_name_is_never_a_members_or_the_signers() {
+    fn reserved_common_name_is_rejected_as_a_master_name() {
         for reserved in [MEMBER, SIGNER] {
             assert!(MasterName::parse(reserved.as_bytes()).is_err());
         }

@@ -1,4 +1,4 @@
-//! Issuing: parameters and the CA key become DER, which nobody trusts yet.
+//! Issuing: from the parameters and the CA key to DER, which `verify` has yet to check.
 
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::CaKey;
@@ -13,31 +13,27 @@ use rcgen::{
 };
 use std::cell::RefCell;
 
-/// A certificate could not be put together. None of these is the client's doing.
+/// Why a certificate could not be issued. The client is not the cause of any of these.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// rcgen cannot encode it.
     #[error("internal error: the certificate cannot be encoded ({0}): please report this bug")]
     Encoding(#[from] rcgen::Error),
-    /// What rcgen made is not DER.
+    /// rcgen has written something that is not DER.
     #[error("internal error: the certificate is not strict DER ({0}): please report this bug")]
     DerError(#[from] DerError),
-    /// What rcgen made cannot be put together again.
     #[error("internal error: the certificate cannot be assembled ({0}): please report this bug")]
     Der(#[from] der::Error),
-    /// A TBSCertificate without the fields that it must have.
     #[error("internal error: the certificate has too few fields: please report this bug")]
     Fields,
-    /// The CA key cannot sign.
     #[error("internal error: {0}: please report this bug")]
     Signing(#[from] PrivateKeyError),
 }
 
-/// Signs a certificate with these parameters for this key: DER.
+/// Signs a certificate: DER.
 ///
-/// rcgen would encode the issuer's name anew from what it understood of it, and lose repeated
-/// attributes and foreign string types. So rcgen only writes the TBSCertificate; the issuer in
-/// it is replaced by the CA's subject byte for byte, and that is signed.
+/// rcgen re-encodes the issuer's name, and so loses repeated attributes and older string types.
+/// Therefore rcgen writes the TBSCertificate alone; its issuer is replaced by the bytes of the CA's
+/// subject, and the result is signed.
 ///
 /// # Errors
 /// [`IssueError`].
@@ -86,7 +82,7 @@ fn sequence(parts: &[&[u8]]) -> Result<Vec<u8>, IssueError> {
     Ok(AnyRef::new(Tag::Sequence, &contents)?.to_der()?)
 }
 
-/// Stands where rcgen expects the CA key, and keeps what it is given to sign.
+/// Takes the place of the CA key in rcgen, and keeps the TBSCertificate instead of signing it.
 struct TbsWriter<'a> {
     public_key: &'a PublicKey,
     tbs: RefCell<Vec<u8>>,

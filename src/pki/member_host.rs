@@ -1,4 +1,4 @@
-//! A host as the operator names it: an IP address or a DNS name.
+//! A host of an etcd member: an IP address or a DNS name.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,27 +7,24 @@ use std::net::IpAddr;
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// An IP address, or a DNS name in lower case: what a subject alternative name can hold.
-///
-/// [`MemberHost::parse`] is its only constructor for names.
+/// An IP address, or a DNS name in lower case, for a subject alternative name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberHost {
-    /// An IPv4 or IPv6 address.
+    /// IPv4 or IPv6, without a zone.
     Address(IpAddr),
     /// A name of letters, digits, hyphens and dots (RFC 1123, section 2.1). No wildcard.
     Name(String),
 }
 
-/// Neither an address nor a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("neither an IP address (without brackets and port) nor a DNS name")]
 pub struct MemberHostError;
 
 impl MemberHost {
-    /// Takes an address, or a name, whose case does not matter (RFC 4343).
+    /// Parses an address or a name, whose case does not matter (RFC 4343).
     ///
     /// # Errors
-    /// [`MemberHostError`]; also for a name that ends in a number, which is an address mistyped
+    /// [`MemberHostError`], also for a name that ends in a number: that is a mistyped address
     /// (RFC 1123, section 2.1).
     pub fn parse(text: &str) -> Result<Self, MemberHostError> {
         if let Ok(address) = text.parse() {
@@ -64,7 +61,7 @@ mod tests {
     use super::{MemberHost, MemberHostError};
 
     #[test]
-    fn addresses_and_names_are_taken() {
+    fn addresses_and_names_are_accepted() {
         for address in ["10.0.0.1", "::1", "fd00::2"] {
             let parsed = address.parse().unwrap();
             assert_eq!(MemberHost::parse(address), Ok(MemberHost::Address(parsed)));
@@ -86,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is() {
+    fn other_text_is_rejected() {
         let long = "a".repeat(64);
         let longer = ["a"; 128].join(".");
         for text in [

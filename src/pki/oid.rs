@@ -19,7 +19,7 @@ pub(crate) const SECP384R1: &[u8] = &oid!(raw 1.3.132.0.34);
 /// id-Ed25519, of keys and of signatures (RFC 8410, section 3), likewise.
 pub(crate) const ED25519: &[u8] = &oid!(raw 1.3.101.112);
 
-/// Names an algorithm or curve that is refused, so that the person knows what it was.
+/// The name of a rejected algorithm or curve, for messages.
 ///
 /// `oid` is the contents octets of its OBJECT IDENTIFIER.
 #[must_use]

@@ -1,15 +1,12 @@
-//! PEM (RFC 7468): blocks as they are written, and the one certificate in an answer.
+//! PEM (RFC 7468): encoding, and finding the certificate in an answer.
 
 /// Why there is not exactly one certificate in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SingleCertificateError {
-    /// None.
     #[error("its answer contains no certificate")]
     None,
-    /// One that does not end.
     #[error("its answer contains a truncated certificate")]
     Truncated,
-    /// More than one.
     #[error("its answer contains more than one certificate")]
     Several,
 }
@@ -30,8 +27,8 @@ pub fn encode(label: &str, der: &[u8]) -> String {
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// The single PEM block of a certificate in an answer, whatever text surrounds it: a banner, or
-/// what an `sshrc` prints.
+/// The single PEM certificate in an answer. Other text around it is ignored: a banner, or the
+/// output of an `sshrc`.
 ///
 /// # Errors
 /// [`SingleCertificateError`].
@@ -62,7 +59,7 @@ mod tests {
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----";
 
     #[test]
-    fn one_block_is_found_amid_junk() {
+    fn certificate_is_found_in_other_text() {
         for (before, after) in [
             ("", ""),
             ("", "\n"),
@@ -75,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_one_is_refused() {
+    fn answer_without_a_single_certificate_is_rejected() {
         for (answer, expected) in [
             (String::new(), SingleCertificateError::None),
             (

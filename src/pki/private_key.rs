@@ -1,4 +1,4 @@
-//! Private keys in PEM: the one reader of them, for the CA's key and for a master's.
+//! Reading private keys in PEM, the CA's and a master's, and signing with them.
 
 use crate::pki::oid::{EC_PUBLIC_KEY, ED25519, PRIME256V1, RSA_ENCRYPTION, SECP384R1, describe};
 use crate::pki::public_key::{KeyType, PublicKey};
@@ -30,14 +30,13 @@ pub enum PrivateKeyError {
     NoKey,
     #[error("it contains more than one private key: keep only one")]
     SeveralKeys,
-    /// A kind of key that is not supported.
     #[error(
         "its key type is not supported ({0}): use ECDSA on P-256 or P-384, RSA with 2048, 3072 or \
          4096 bits, or Ed25519"
     )]
     Kind(String),
-    /// Its public key is neither known from elsewhere nor in the file as ring takes it, and ring
-    /// does not compute it.
+    /// The public key is not known from elsewhere, and the file does not contain it in the form that
+    /// ring accepts. ring does not compute it.
     #[error(
         "it does not contain its public key as an uncompressed point: rewrite it with \
          openssl ec -conv_form uncompressed, or make a new key"
@@ -45,15 +44,13 @@ pub enum PrivateKeyError {
     NoPublicKey,
     #[error("its private key cannot be parsed, it may be truncated: replace the file")]
     Malformed,
-    /// It belongs to another public key than the expected one.
     #[error("it does not belong to the CA certificate: use the key and certificate of the same CA")]
     Mismatch,
-    /// The system's random numbers failed.
     #[error("signing with it failed")]
     Signing,
 }
 
-/// A private key and its public half. It cannot be shown or copied.
+/// A private key with its public key. It implements neither `Debug` nor `Clone`.
 pub(crate) struct PrivateKey {
     pair: KeyPair,
     public_key: PublicKey,
@@ -66,13 +63,14 @@ enum KeyPair {
 }
 
 impl PrivateKey {
-    /// Reads the one private key in a PEM file: PKCS#8, SEC1 or PKCS#1.
+    /// Reads the only private key in a PEM file: PKCS#8, SEC1 or PKCS#1.
     ///
-    /// With `expected`, the key must belong to that public key, and need not repeat what is
-    /// known from there: its public half, or its curve.
+    /// With `expected`, the key must belong to that public key, and the file need not name the
+    /// curve or contain the public key.
     ///
     /// # Errors
-    /// [`PrivateKeyError`].
+    /// [`PrivateKeyError::Mismatch`] if it belongs to another public key; other variants if the file
+    /// has no key that can be used.
     pub(crate) fn from_pem(
         pem: &[u8],
         expected: Option<&PublicKey>,
@@ -85,7 +83,7 @@ impl PrivateKey {
         if keys.next().is_some() {
             return Err(PrivateKeyError::SeveralKeys);
         }
-        // RFC 1421, section 4.6.1.1: how the older formats say that they are encrypted.
+        // RFC 1421, section 4.6.1.1: the header that marks the older formats as encrypted.
         let encrypted = block
             .headers()
             .get("Proc-Type")
@@ -115,11 +113,11 @@ impl PrivateKey {
         &self.public_key
     }
 
-    /// Signs with the one algorithm that the profile has for this kind of key: ECDSA with
+    /// Signs with the algorithm that the profile has for this type of key: ECDSA with
     /// SHA-256 on P-256 and SHA-384 on P-384, RSA PKCS#1 v1.5 with SHA-256, Ed25519.
     ///
     /// # Errors
-    /// [`PrivateKeyError::Signing`], when the system has no random numbers.
+    /// [`PrivateKeyError::Signing`], if the system's random number generator fails.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PrivateKeyError> {
         let random = SystemRandom::new();
         let failed = |_| PrivateKeyError::Signing;
@@ -140,7 +138,7 @@ impl PrivateKey {
     }
 }
 
-/// The kinds of key that can be made here.
+/// The types of key that can be generated here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyAlgorithm {
@@ -153,12 +151,11 @@ pub enum KeyAlgorithm {
     Ed25519,
 }
 
-/// The system has no random numbers.
 #[derive(Debug, thiserror::Error)]
 #[error("the system's random number generator failed")]
 pub(crate) struct NoRandomNumbers;
 
-/// Makes a private key: PKCS#8 DER.
+/// Generates a private key: PKCS#8 DER.
 ///
 /// # Errors
 /// [`NoRandomNumbers`].
@@ -168,7 +165,7 @@ pub(crate) fn generate(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>, No
         KeyAlgorithm::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
         KeyAlgorithm::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
         KeyAlgorithm::Ed25519 => {
-            // RFC 8410, section 7. ring would write the newer form, which OpenSSL does not read.
+            // RFC 8410, section 7. ring writes the newer form, which OpenSSL does not read.
             const BEFORE_SEED: [u8; 16] = [
                 0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22,
                 0x04, 0x20,
@@ -285,7 +282,7 @@ fn from_sec1(
             .find_map(uncompressed_point)
             .ok_or(PrivateKeyError::NoPublicKey)?,
     };
-    // ring refuses a pair that does not belong together.
+    // ring rejects keys that do not match.
     EcdsaKeyPair::from_private_key_and_public_key(
         signing,
         &with_length(scalar, len)?,
@@ -321,8 +318,8 @@ fn uncompressed_point<'a>(field: &Element<'a>) -> Option<&'a [u8]> {
     }
 }
 
-/// The scalar in the length that RFC 5915, section 3 fixes. Some makers leave leading zeros out,
-/// and GnuTLS puts one before a set high bit.
+/// The scalar with the length that RFC 5915, section 3 requires. Some tools omit leading zeros, and
+/// GnuTLS adds one before a high bit that is set.
 fn with_length(scalar: &[u8], len: usize) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
     let surplus = scalar.len().saturating_sub(len);
     let (zeros, scalar) = scalar.split_at_checked(surplus).unwrap_or_default();
@@ -345,7 +342,7 @@ fn from_pkcs1(key: &Element<'_>) -> Result<KeyPair, PrivateKeyError> {
         return Err(kind("RSA with more than two primes"));
     }
     let pair = RsaKeyPair::from_der(key.encoding).map_err(|rejected| {
-        // ring's words for sizes other than those that it signs with.
+        // ring's messages for sizes that it does not sign with.
         match rejected.to_string().as_str() {
             "TooSmall" | "TooLarge" | "PrivateModulusLenNotMultipleOf512Bits" => other_size(),
             _ => PrivateKeyError::Malformed,
@@ -393,7 +390,7 @@ impl PublicKeyData for PrivateKey {
     }
 }
 
-/// How rcgen signs a certificate request with it.
+/// For certificate requests.
 impl SigningKey for PrivateKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         Self::sign(self, message).map_err(|_| rcgen::Error::RemoteKeyError)

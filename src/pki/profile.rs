@@ -1,4 +1,4 @@
-//! The certificate profile: fixed here, with nothing of the client's in it but name and key.
+//! The certificate profile. Only the name and the public key differ between certificates.
 
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::grant::{Grant, Subject};
@@ -11,35 +11,32 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// How far in the past validity begins at most, for clients whose clock is behind.
+/// How far in the past validity begins at most, for hosts whose clock is behind.
 const MAX_BACKDATE: i64 = 60;
 
-/// A certificate's fields could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// The system has no random numbers.
     #[error("internal error: the system's random number generator failed: please report this bug")]
     Random,
-    /// A time or a name that cannot be written into a certificate.
     #[error("internal error: {0} cannot be encoded: please report this bug")]
     Encoding(&'static str),
 }
 
-/// When a certificate is valid: both ends in seconds since 1970.
+/// The validity of a certificate, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first second.
     pub not_before: i64,
     /// The last second.
     pub not_after: i64,
-    /// Whether the CA's own end cut it short.
+    /// Whether it was shortened to the end of the CA certificate.
     pub ends_with_ca: bool,
 }
 
 impl Validity {
-    /// `total` from a little before `now`, and never beyond the CA's own end.
+    /// A validity of `total`, but never beyond the end of the CA certificate.
     ///
-    /// It begins a minute in the past, or a quarter of `total` where that is less.
+    /// It begins a minute before `now`, or a quarter of `total` if that is less.
     #[must_use]
     pub fn starting(now: i64, total: Duration, ca: &CaCertificate) -> Self {
         let total = i64::try_from(total.as_secs()).unwrap_or(0);
@@ -54,10 +51,10 @@ impl Validity {
     }
 }
 
-/// A serial number: 159 random bits (RFC 5280, section 4.1.2.2 has room for no more).
+/// A serial number: 159 random bits, the most that RFC 5280, section 4.1.2.2 allows.
 ///
 /// # Errors
-/// [`ProfileError::Random`], when the system has no random numbers.
+/// [`ProfileError::Random`].
 pub fn serial() -> Result<[u8; 20], ProfileError> {
     let mut serial = [0; 20];
     SystemRandom::new()
@@ -68,13 +65,13 @@ pub fn serial() -> Result<[u8; 20], ProfileError> {
     Ok(serial)
 }
 
-/// How long the signer's own certificate is valid in all: more than its one call takes.
+/// The validity of the signer's own certificate, which is used for one call.
 pub(crate) const SIGNER_VALIDITY: Duration = Duration::from_secs(5 * 60);
 
-/// The parameters of the certificate that was granted.
+/// The parameters of an authorized certificate.
 ///
 /// # Errors
-/// [`ProfileError::Encoding`], for a time beyond the year 9999.
+/// [`ProfileError::Encoding`], if a time is after the year 9999.
 pub fn parameters(
     grant: &Grant,
     validity: Validity,
@@ -82,13 +79,13 @@ pub fn parameters(
 ) -> Result<CertificateParams, ProfileError> {
     let mut params = leaf(grant.subject().common_name(), validity, serial)?;
     (params.extended_key_usages, params.subject_alt_names) = match grant.subject() {
-        // The name is in the alternative names too: etcd takes a certificate without any on its
-        // peer port, where client and peer CA are one.
+        // etcd accepts a client certificate without alternative names on its peer port, if clients
+        // and peers have the same CA.
         subject @ (Subject::Master(_) | Subject::Signer) => (
             vec![ExtendedKeyUsagePurpose::ClientAuth],
             vec![dns_name(subject.common_name())?],
         ),
-        // etcd's JSON gateway is a client of its own server, and peers are each other's clients.
+        // Peers are clients of each other, and etcd's JSON gateway is a client of its own server.
         Subject::Member(hosts) => (
             vec![
                 ExtendedKeyUsagePurpose::ServerAuth,
@@ -106,7 +103,7 @@ pub fn parameters(
     Ok(params)
 }
 
-/// What every certificate has, whatever it is for.
+/// The fields that all certificates have in common.
 fn leaf(
     name: &str,
     validity: Validity,

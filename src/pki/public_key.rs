@@ -1,4 +1,4 @@
-//! Public keys: the ones that etcd and the kube-apiserver accept, and that can be verified here.
+//! Public keys that are accepted: those that etcd and kube-apiserver accept and ring can verify.
 
 use crate::pki::oid::{
     EC_PUBLIC_KEY, ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ED25519, PRIME256V1, RSA_ENCRYPTION,
@@ -11,7 +11,7 @@ use ring::agreement::{self, ECDH_P256, ECDH_P384};
 use ring::rand::SystemRandom;
 use ring::signature::{self, VerificationAlgorithm};
 
-/// The kinds of key that are accepted.
+/// The accepted types of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
     /// RSA with a modulus of 2048 to 4096 bits and the exponent 65537.
@@ -24,7 +24,7 @@ pub enum KeyType {
     Ed25519,
 }
 
-/// A public key that passed every rule of this module.
+/// A public key that is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     key_type: KeyType,
@@ -32,27 +32,23 @@ pub struct PublicKey {
     spki: Vec<u8>,
 }
 
-/// Why a public key is refused.
+/// Why a public key is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyRefusal {
-    /// It cannot be read as a SubjectPublicKeyInfo of its own algorithm.
+pub enum PublicKeyError {
     #[error("its public key cannot be parsed: {0}: make a new key")]
     Malformed(&'static str),
-    /// A kind of key that is not accepted.
     #[error("its key type is not accepted ({0}): {ACCEPTED_KEYS}")]
     Kind(String),
-    /// An RSA modulus outside of 2048 to 4096 bits.
     #[error("its RSA key has {0} bits: {ACCEPTED_KEYS}")]
     RsaBits(usize),
-    /// An RSA exponent other than 65537.
     #[error("its RSA exponent is not 65537: {ACCEPTED_KEYS}")]
     RsaExponent,
-    /// A point that is compressed or hybrid, or of the wrong length.
+    /// Compressed or hybrid, or of the wrong length.
     #[error(
         "its elliptic-curve point is not uncompressed: write the key with an uncompressed point"
     )]
     PointForm,
-    /// An Ed25519 point of small order, for which anybody can sign.
+    /// Anyone can sign for such a key.
     #[error("its Ed25519 key is a point of small order, which is insecure: make a new key")]
     SmallOrder,
 }
@@ -62,7 +58,7 @@ const ACCEPTED_KEYS: &str = "use RSA of 2048 to 4096 bits with exponent 65537, E
 
 /// The y-coordinates, little-endian and without the sign bit, of every encoding of a point whose
 /// order divides 8: 0, 1, -1, the two of order 8, and 0 and 1 written as p and p + 1
-/// (RFC 8032, section 5.1; the tests compute them anew).
+/// (RFC 8032, section 5.1). The tests compare them with another library.
 const ED25519_SMALL_ORDER_Y: [[u8; 32]; 7] = [
     y_of(0, 0, 0),
     y_of(1, 0, 0),
@@ -81,7 +77,7 @@ const ED25519_SMALL_ORDER_Y: [[u8; 32]; 7] = [
     y_of(0xee, 0xff, 0x7f),
 ];
 
-/// A little-endian y whose bytes between the first and the last are all the same.
+/// A little-endian number whose bytes between the first and the last are all the same.
 const fn y_of(first: u8, middle: u8, last: u8) -> [u8; 32] {
     let mut y = [middle; 32];
     y[0] = first;
@@ -90,12 +86,12 @@ const fn y_of(first: u8, middle: u8, last: u8) -> [u8; 32] {
 }
 
 impl PublicKey {
-    /// Takes a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) that has been found exact.
+    /// Parses a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
     ///
     /// # Errors
-    /// [`KeyRefusal`], with the first rule that it breaks.
-    pub fn from_spki(spki: &Element<'_>) -> Result<Self, KeyRefusal> {
-        const MALFORMED: KeyRefusal = KeyRefusal::Malformed("not a SubjectPublicKeyInfo");
+    /// [`PublicKeyError`], with the first check that fails.
+    pub fn from_spki(spki: &Element<'_>) -> Result<Self, PublicKeyError> {
+        const MALFORMED: PublicKeyError = PublicKeyError::Malformed("not a SubjectPublicKeyInfo");
         let parts = spki.inside(SEQUENCE).ok_or(MALFORMED)?;
         let [algorithm, key] = parts.as_slice() else {
             return Err(MALFORMED);
@@ -117,7 +113,6 @@ impl PublicKey {
         })
     }
 
-    /// What kind of key it is.
     #[must_use]
     pub fn key_type(&self) -> KeyType {
         self.key_type
@@ -129,13 +124,13 @@ impl PublicKey {
         &self.subject_public_key
     }
 
-    /// The DER of the SubjectPublicKeyInfo, as it was given.
+    /// The DER of the SubjectPublicKeyInfo, unchanged.
     #[must_use]
     pub fn spki(&self) -> &[u8] {
         &self.spki
     }
 
-    /// Whether the point is on its curve. Slow: for telling a cause after a failure.
+    /// Whether the point is on its curve. Slow: only for the message after a failure.
     #[must_use]
     pub fn is_on_curve(&self) -> bool {
         let curve = match self.key_type {
@@ -143,7 +138,7 @@ impl PublicKey {
             KeyType::P384 => &ECDH_P384,
             KeyType::Rsa | KeyType::Ed25519 => return true,
         };
-        // ring has no check of a point by itself, but agrees on nothing with a bad one.
+        // ring does not export its check of a point, but a key agreement with a bad one fails.
         agreement::EphemeralPrivateKey::generate(curve, &SystemRandom::new())
             .and_then(|own| {
                 let peer = agreement::UnparsedPublicKey::new(curve, &self.subject_public_key);
@@ -154,15 +149,14 @@ impl PublicKey {
 }
 
 impl KeyType {
-    /// The verification of a signature by this kind of key, where the signature algorithm
-    /// is accepted and belongs to it.
+    /// How to verify a signature of this algorithm by this type of key.
     ///
     /// # Errors
-    /// What the algorithm is, in words, where it is not.
+    /// [`SignatureAlgorithmError`], if the algorithm is not accepted or does not match the key.
     pub fn verification(
         self,
         algorithm: &Algorithm<'_>,
-    ) -> Result<&'static dyn VerificationAlgorithm, SignatureRefusal> {
+    ) -> Result<&'static dyn VerificationAlgorithm, SignatureAlgorithmError> {
         use Family::{Ecdsa, Ed25519, Rsa};
         type Found = (Family, &'static dyn VerificationAlgorithm);
         let (family, found): Found = match (algorithm.oid, self) {
@@ -174,7 +168,7 @@ impl KeyType {
             (ECDSA_WITH_SHA384, Self::P384) => (Ecdsa, &signature::ECDSA_P384_SHA384_ASN1),
             (ECDSA_WITH_SHA384, _) => (Ecdsa, &signature::ECDSA_P256_SHA384_ASN1),
             (ED25519, _) => (Ed25519, &signature::ED25519),
-            (other, _) => return Err(SignatureRefusal::Algorithm(describe(other))),
+            (other, _) => return Err(SignatureAlgorithmError::Algorithm(describe(other))),
         };
         // RFC 4055, section 5: NULL or absent with RSA. RFC 5758, section 3.2 and RFC 8410,
         // section 3: absent with the others.
@@ -184,7 +178,7 @@ impl KeyType {
             (Some(_), Ecdsa | Ed25519) => false,
         };
         if !parameters_fit {
-            return Err(SignatureRefusal::Parameters);
+            return Err(SignatureAlgorithmError::Parameters);
         }
         let own = match self {
             Self::Rsa => Rsa,
@@ -192,7 +186,7 @@ impl KeyType {
             Self::Ed25519 => Ed25519,
         };
         if family != own {
-            return Err(SignatureRefusal::Family {
+            return Err(SignatureAlgorithmError::Family {
                 signature: describe(algorithm.oid),
                 key: self.as_str(),
             });
@@ -200,7 +194,6 @@ impl KeyType {
         Ok(found)
     }
 
-    /// The kind in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -212,26 +205,21 @@ impl KeyType {
     }
 }
 
-/// Why a signature algorithm is refused.
+/// Why a signature algorithm is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureRefusal {
-    /// It is not one of those accepted.
+pub enum SignatureAlgorithmError {
     #[error(
         "its signature algorithm is not accepted ({0}): sign with RSA and SHA-256, SHA-384 or SHA-512, with ECDSA and \
          SHA-256 or SHA-384, or with Ed25519"
     )]
     Algorithm(String),
-    /// Its parameters are not what the algorithm's RFC asks for.
     #[error("its signature algorithm has parameters that are not allowed: make a new request")]
     Parameters,
-    /// It is of another family than the key.
     #[error(
         "its signature algorithm ({signature}) does not match its key ({key}): sign with the key in it"
     )]
     Family {
-        /// The signature algorithm.
         signature: String,
-        /// The key's kind.
         key: &'static str,
     },
 }
@@ -243,32 +231,34 @@ enum Family {
     Ed25519,
 }
 
-fn key_type(algorithm: &Algorithm<'_>) -> Result<KeyType, KeyRefusal> {
+fn key_type(algorithm: &Algorithm<'_>) -> Result<KeyType, PublicKeyError> {
     let parameters = algorithm.parameters.as_ref();
     match algorithm.oid {
-        // RFC 3279, section 2.3.1. Go refuses a certificate without the NULL.
+        // RFC 3279, section 2.3.1. Go rejects a certificate without the NULL.
         RSA_ENCRYPTION => match parameters.and_then(|any| any.contents_of(NULL)) {
             Some([]) => Ok(KeyType::Rsa),
-            _ => Err(KeyRefusal::Malformed("RSA parameters that are not NULL")),
+            _ => Err(PublicKeyError::Malformed(
+                "RSA parameters that are not NULL",
+            )),
         },
         ED25519 => match parameters {
             None => Ok(KeyType::Ed25519),
-            Some(_) => Err(KeyRefusal::Malformed("Ed25519 with parameters")),
+            Some(_) => Err(PublicKeyError::Malformed("Ed25519 with parameters")),
         },
         EC_PUBLIC_KEY => match parameters.and_then(|any| any.contents_of(OBJECT_IDENTIFIER)) {
             Some(PRIME256V1) => Ok(KeyType::P256),
             Some(SECP384R1) => Ok(KeyType::P384),
-            Some(curve) => Err(KeyRefusal::Kind(describe(curve))),
-            None => Err(KeyRefusal::Kind(
+            Some(curve) => Err(PublicKeyError::Kind(describe(curve))),
+            None => Err(PublicKeyError::Kind(
                 "ECDSA on a curve without a name".to_owned(),
             )),
         },
-        other => Err(KeyRefusal::Kind(describe(other))),
+        other => Err(PublicKeyError::Kind(describe(other))),
     }
 }
 
-fn check_rsa(key: &[u8]) -> Result<(), KeyRefusal> {
-    const MALFORMED: KeyRefusal = KeyRefusal::Malformed("not an RSAPublicKey");
+fn check_rsa(key: &[u8]) -> Result<(), PublicKeyError> {
+    const MALFORMED: PublicKeyError = PublicKeyError::Malformed("not an RSAPublicKey");
     let parts = strict_der::single(key)
         .ok()
         .and_then(|key| key.inside(SEQUENCE))
@@ -287,32 +277,32 @@ fn check_rsa(key: &[u8]) -> Result<(), KeyRefusal> {
         .saturating_mul(8)
         .saturating_sub(usize::try_from(unused).unwrap_or(0));
     if !(2048..=4096).contains(&bits) {
-        return Err(KeyRefusal::RsaBits(bits));
+        return Err(PublicKeyError::RsaBits(bits));
     }
     if exponent != [1, 0, 1] {
-        return Err(KeyRefusal::RsaExponent);
+        return Err(PublicKeyError::RsaExponent);
     }
     Ok(())
 }
 
-fn check_point(key: &[u8], len: usize) -> Result<(), KeyRefusal> {
-    // SEC 1, section 2.3.3: 04 announces the uncompressed form.
+fn check_point(key: &[u8], len: usize) -> Result<(), PublicKeyError> {
+    // SEC 1, section 2.3.3: 04 marks the uncompressed form.
     if key.first() == Some(&0x04) && key.len() == len {
         Ok(())
     } else {
-        Err(KeyRefusal::PointForm)
+        Err(PublicKeyError::PointForm)
     }
 }
 
-fn check_ed25519(key: &[u8]) -> Result<(), KeyRefusal> {
+fn check_ed25519(key: &[u8]) -> Result<(), PublicKeyError> {
     let mut y: [u8; 32] = key
         .try_into()
-        .map_err(|_| KeyRefusal::Malformed("an Ed25519 key has 32 bytes"))?;
+        .map_err(|_| PublicKeyError::Malformed("an Ed25519 key has 32 bytes"))?;
     if let Some(last) = y.last_mut() {
         *last &= 0x7f;
     }
     if ED25519_SMALL_ORDER_Y.contains(&y) {
-        return Err(KeyRefusal::SmallOrder);
+        return Err(PublicKeyError::SmallOrder);
     }
     Ok(())
 }
@@ -323,9 +313,9 @@ mod tests {
     use curve25519_dalek::constants::EIGHT_TORSION;
     use curve25519_dalek::edwards::CompressedEdwardsY;
 
-    /// Another library's opinion on every entry, and on the completeness of the table.
+    /// Against curve25519-dalek.
     #[test]
-    fn small_order_table_is_right_and_whole() {
+    fn small_order_table_is_correct_and_complete() {
         for y in ED25519_SMALL_ORDER_Y {
             let point = CompressedEdwardsY(y).decompress().unwrap();
             assert!(point.is_small_order(), "{y:02x?}");

@@ -1,8 +1,7 @@
-//! Exact DER: what X.690, section 10 asks for, and the X.509 parser lets pass.
+//! Strict DER: the rules of X.690, section 10 that the X.509 parser does not enforce.
 //!
-//! The parsers that read values do it leniently. This module looks at the frame alone,
-//! before them: one element with nothing behind it, definite lengths in the fewest
-//! bytes, constructed encodings only where DER has them.
+//! This module checks the structure before values are parsed: one element without trailing
+//! bytes, definite lengths in the fewest bytes, constructed encodings only where DER has them.
 
 use der::{Decode as _, Length, Reader as _, SliceReader};
 
@@ -24,16 +23,14 @@ pub(crate) const NULL: u8 = 0x05;
 /// The identifier octet of an OBJECT IDENTIFIER.
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 
-/// Why bytes are not exact DER.
+/// Why bytes are not strict DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DerError {
-    /// Bytes follow where the element should have ended.
     #[error("it is followed by trailing bytes")]
     TrailingBytes,
-    /// A length is indefinite, in more bytes than it needs, or past the end.
+    /// A length is indefinite, not in its shortest form, or past the end.
     #[error("a length is truncated or not in its shortest form")]
     Length,
-    /// An identifier octet that DER does not allow.
     #[error("a tag is not allowed in DER")]
     Tag,
     /// Nested more than 32 levels deep.
@@ -48,14 +45,14 @@ pub struct Element<'a> {
     pub tag: u8,
     /// The contents octets.
     pub contents: &'a [u8],
-    /// The element as it stands, identifier and length included.
+    /// The whole element, with identifier and length octets.
     pub encoding: &'a [u8],
 }
 
-/// Takes bytes that are exactly one element, and exact all the way down.
+/// Parses a single element, and checks it and everything in it.
 ///
 /// # Errors
-/// [`DerError`], with the first rule that they break.
+/// [`DerError`], with the first rule that is broken.
 pub fn single(input: &[u8]) -> Result<Element<'_>, DerError> {
     let (element, rest) = split_first(input)?;
     if !rest.is_empty() {
@@ -65,20 +62,20 @@ pub fn single(input: &[u8]) -> Result<Element<'_>, DerError> {
     Ok(element)
 }
 
-/// The first element, with the same checks, whatever follows it.
+/// Parses the first element, with the same checks, and ignores what follows it.
 ///
 /// # Errors
-/// [`DerError`], with the first rule that it breaks.
+/// [`DerError`], with the first rule that is broken.
 pub(crate) fn leading(input: &[u8]) -> Result<Element<'_>, DerError> {
     let (element, _) = split_first(input)?;
     descend(element, 0)?;
     Ok(element)
 }
 
-/// The elements that contents octets hold, in their order.
+/// The elements in contents octets.
 ///
 /// # Errors
-/// [`DerError`], when the last one does not end where the contents do.
+/// [`DerError`], if the last element does not end where the contents do.
 pub fn elements(mut contents: &[u8]) -> Result<Vec<Element<'_>>, DerError> {
     let mut found = Vec::new();
     while !contents.is_empty() {
@@ -114,8 +111,8 @@ fn descend(element: Element<'_>, depth: usize) -> Result<(), DerError> {
 }
 
 fn split_first(input: &[u8]) -> Result<(Element<'_>, &[u8]), DerError> {
-    /// The low five bits that announce a tag number of several bytes. Nothing in
-    /// PKCS#10 or X.509 has one.
+    /// The low five bits that mark a tag number of several bytes. Nothing in PKCS#10 or X.509
+    /// has one.
     const LONG_FORM: u8 = 0x1f;
     let mut reader = SliceReader::new(input).map_err(|_| DerError::Length)?;
     let tag = reader.read_byte().map_err(|_| DerError::Length)?;
@@ -138,7 +135,7 @@ fn split_first(input: &[u8]) -> Result<(Element<'_>, &[u8]), DerError> {
 }
 
 impl<'a> Element<'a> {
-    /// The elements inside, if this one is of that type.
+    /// The elements in this one, if it has that identifier octet.
     #[must_use]
     pub fn inside(&self, tag: u8) -> Option<Vec<Element<'a>>> {
         (self.tag == tag)
@@ -146,7 +143,7 @@ impl<'a> Element<'a> {
             .flatten()
     }
 
-    /// The contents octets, if this one is of that type.
+    /// The contents octets, if it has that identifier octet.
     #[must_use]
     pub fn contents_of(&self, tag: u8) -> Option<&'a [u8]> {
         (self.tag == tag).then_some(self.contents)
@@ -158,11 +155,9 @@ impl<'a> Element<'a> {
 pub struct Algorithm<'a> {
     /// The contents octets of its OBJECT IDENTIFIER.
     pub oid: &'a [u8],
-    /// Its parameters, whatever they are.
     pub parameters: Option<Element<'a>>,
 }
 
-/// Takes an element that is an AlgorithmIdentifier.
 #[must_use]
 pub(crate) fn algorithm<'a>(element: &Element<'a>) -> Option<Algorithm<'a>> {
     let parts = element.inside(SEQUENCE)?;
@@ -195,12 +190,12 @@ mod tests {
     use super::{DerError, elements, positive, single};
 
     #[test]
-    fn takes_exact_der() {
+    fn strict_der_is_accepted() {
         let der = [0x30, 0x06, 0x02, 0x01, 0x00, 0xa0, 0x01, 0x02];
         assert_eq!(
             single(&der).unwrap_err(),
             DerError::Length,
-            "[0] holds half an element"
+            "[0] contains half an element"
         );
         let der = [0x30, 0x05, 0x02, 0x01, 0x00, 0xa0, 0x00];
         assert_eq!(single(&der).unwrap().contents, &der[2..]);
@@ -209,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_broken_rule() {
+    fn each_broken_rule_is_reported() {
         let cases: [(&[u8], DerError); 9] = [
             (&[], DerError::Length),
             (&[0x30, 0x00, 0x00], DerError::TrailingBytes),
@@ -227,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn nesting_beyond_the_limit_is_rejected() {
         let mut der = Vec::new();
         for _ in 0..60 {
             let len = u8::try_from(der.len()).unwrap();
@@ -237,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_minimal() {
+    fn integer_not_in_shortest_form_is_rejected() {
         assert_eq!(positive(&[1, 0, 1]), Some(&[1, 0, 1][..]));
         assert_eq!(positive(&[0, 0x80]), Some(&[0x80][..]));
         for bad in [&[][..], &[0], &[0, 1], &[0x80], &[0, 0, 0x80]] {

@@ -1,7 +1,7 @@
-//! The second look: what was issued is parsed again and held against the contract.
+//! The post-issuance check: an issued certificate is parsed again and compared with the profile.
 //!
-//! This restates the profile on purpose, with another library than the one that wrote it.
-//! It must never use what made the certificate.
+//! This states the profile a second time on purpose, with another library than the one that wrote
+//! the certificate. It must not use `issue`, `profile` or rcgen.
 
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::grant::{Grant, Subject};
@@ -22,16 +22,16 @@ use x509_parser::oid_registry::{
 };
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 
-/// What was issued does not hold against the contract, and is not sent.
+/// An issued certificate does not match the profile. It is not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "internal error: the certificate failed the post-issuance check ({0}): please report this bug"
 )]
-pub struct Rejected(&'static str);
+pub struct PostIssuanceError(&'static str);
 
-/// A certificate that fulfils the contract, and may be sent.
+/// A certificate that matches the profile and may be sent.
 ///
-/// [`Certificate::check`] is its only constructor.
+/// [`Certificate::check`] is the only constructor.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -41,20 +41,20 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Checks a certificate against the contract's table for what was granted, field by field,
-    /// and verifies its signature with the CA certificate's key.
+    /// Checks every field of a certificate against the profile and the grant, and verifies its
+    /// signature with the key in the CA certificate.
     ///
-    /// `now` is in seconds since 1970; `longest` is how long it was meant to be valid.
+    /// `now` is in seconds since 1970; `longest` is the intended validity.
     ///
     /// # Errors
-    /// [`Rejected`], with the first field that is not what it must be.
+    /// [`PostIssuanceError`], with the first field that does not match.
     pub fn check(
         der: Vec<u8>,
         grant: &Grant,
         ca: &CaCertificate,
         now: i64,
         longest: Duration,
-    ) -> Result<Self, Rejected> {
+    ) -> Result<Self, PostIssuanceError> {
         let named = |name: &str| vec![MemberHost::Name(name.to_owned())];
         let (name, limit, server_too, hosts) = match grant.subject() {
             Subject::Master(name) => (name.as_str(), DAY, false, named(name.as_str())),
@@ -96,32 +96,37 @@ impl Certificate {
     }
 }
 
-/// What differs between the certificates that are issued.
+/// The fields that differ between certificates.
 struct ExpectedFields<'a> {
     name: &'a str,
     public_key: &'a PublicKey,
     /// In seconds.
     longest: i64,
-    /// Whether it is a server's too.
+    /// Whether it has serverAuth, too.
     server_too: bool,
     /// The subject alternative names, in this order.
     hosts: Vec<MemberHost>,
 }
 
-/// The longest that a client's certificate may be valid.
+/// The longest validity of a client certificate.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The longest that the signer's own certificate may be valid.
+/// The longest validity of the signer's own certificate.
 const SIGNERS_LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// The longest that a member's certificate may be valid: 825 days.
+/// The longest validity of a member's certificate.
 const MEMBERS_LONGEST: Duration = Duration::from_secs(825 * 24 * 60 * 60);
 
 impl ExpectedFields<'_> {
-    fn check(&self, der: Vec<u8>, ca: &CaCertificate, now: i64) -> Result<Certificate, Rejected> {
+    fn check(
+        &self,
+        der: Vec<u8>,
+        ca: &CaCertificate,
+        now: i64,
+    ) -> Result<Certificate, PostIssuanceError> {
         check_frame(&der)?;
-        let (_, certificate) =
-            X509Certificate::from_der(&der).map_err(|_| Rejected("it cannot be parsed"))?;
+        let (_, certificate) = X509Certificate::from_der(&der)
+            .map_err(|_| PostIssuanceError("it cannot be parsed"))?;
         check_signature(&certificate, ca)?;
         check_fields(&certificate, self, ca)?;
         check_validity(&certificate, ca, now, self.longest)?;
@@ -136,24 +141,31 @@ impl ExpectedFields<'_> {
     }
 }
 
-fn require(holds: bool, field: &'static str) -> Result<(), Rejected> {
-    if holds { Ok(()) } else { Err(Rejected(field)) }
+fn require(holds: bool, field: &'static str) -> Result<(), PostIssuanceError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(PostIssuanceError(field))
+    }
 }
 
-/// RFC 5280, section 4.1.1.2: both places name the signature algorithm alike. The parser
-/// compares what it understood; here it is the bytes.
-fn check_frame(der: &[u8]) -> Result<(), Rejected> {
-    let frame = strict_der::single(der).map_err(|_| Rejected("it is not strict DER"))?;
+/// RFC 5280, section 4.1.1.2: the signature algorithm is the same in both places. x509-parser
+/// compares the parsed values; this compares the bytes.
+fn check_frame(der: &[u8]) -> Result<(), PostIssuanceError> {
+    let frame = strict_der::single(der).map_err(|_| PostIssuanceError("it is not strict DER"))?;
     let parts = frame.inside(strict_der::SEQUENCE).unwrap_or_default();
     let [tbs, algorithm, _signature] = parts.as_slice() else {
-        return Err(Rejected("it is not strict DER"));
+        return Err(PostIssuanceError("it is not strict DER"));
     };
     let fields = tbs.inside(strict_der::SEQUENCE).unwrap_or_default();
     let inner = fields.get(2).map(|field| field.encoding);
     require(inner == Some(algorithm.encoding), "signatureAlgorithm")
 }
 
-fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Result<(), Rejected> {
+fn check_signature(
+    certificate: &X509Certificate<'_>,
+    ca: &CaCertificate,
+) -> Result<(), PostIssuanceError> {
     let (expected, has_null) = match ca.public_key().key_type() {
         KeyType::P256 => (OID_SIG_ECDSA_WITH_SHA256, false),
         KeyType::P384 => (OID_SIG_ECDSA_WITH_SHA384, false),
@@ -170,17 +182,17 @@ fn check_signature(certificate: &X509Certificate<'_>, ca: &CaCertificate) -> Res
         "signatureValue",
     )?;
     let (_, ca_key) = SubjectPublicKeyInfo::from_der(ca.public_key().spki())
-        .map_err(|_| Rejected("the CA's key"))?;
+        .map_err(|_| PostIssuanceError("the CA's key"))?;
     certificate
         .verify_signature(Some(&ca_key))
-        .map_err(|_| Rejected("its signature does not verify"))
+        .map_err(|_| PostIssuanceError("its signature does not verify"))
 }
 
 fn check_fields(
     certificate: &X509Certificate<'_>,
     expected: &ExpectedFields<'_>,
     ca: &CaCertificate,
-) -> Result<(), Rejected> {
+) -> Result<(), PostIssuanceError> {
     require(certificate.version() == X509Version::V3, "version")?;
     let serial = strict_der::positive(certificate.raw_serial());
     require(serial.is_some_and(|s| s.len() <= 20), "serialNumber")?;
@@ -192,7 +204,7 @@ fn check_fields(
         .flat_map(|rdn| rdn.iter())
         .collect();
     let [name] = attributes.as_slice() else {
-        return Err(Rejected("subject"));
+        return Err(PostIssuanceError("subject"));
     };
     require(
         parts.next().is_none()
@@ -215,7 +227,7 @@ fn check_validity(
     ca: &CaCertificate,
     now: i64,
     longest: i64,
-) -> Result<(), Rejected> {
+) -> Result<(), PostIssuanceError> {
     let not_before = certificate.validity().not_before.timestamp();
     let not_after = certificate.validity().not_after.timestamp();
     require(
@@ -231,23 +243,23 @@ fn check_extensions(
     certificate: &X509Certificate<'_>,
     expected: &ExpectedFields<'_>,
     ca: &CaCertificate,
-) -> Result<(), Rejected> {
+) -> Result<(), PostIssuanceError> {
     let extensions = certificate.extensions();
     require(extensions.len() == 6, "extensions")?;
 
-    let found = the_one(extensions, &OID_X509_EXT_BASIC_CONSTRAINTS, true)?;
+    let found = single_extension(extensions, &OID_X509_EXT_BASIC_CONSTRAINTS, true)?;
     require(
         matches!(found, ParsedExtension::BasicConstraints(basic)
             if !basic.ca && basic.path_len_constraint.is_none()),
         "basicConstraints",
     )?;
-    let found = the_one(extensions, &OID_X509_EXT_KEY_USAGE, true)?;
+    let found = single_extension(extensions, &OID_X509_EXT_KEY_USAGE, true)?;
     require(
         matches!(found, ParsedExtension::KeyUsage(usage)
             if usage.digital_signature() && usage.flags.count_ones() == 1),
         "keyUsage",
     )?;
-    let found = the_one(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE, false)?;
+    let found = single_extension(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE, false)?;
     require(
         matches!(found, ParsedExtension::ExtendedKeyUsage(usage)
             if usage.client_auth && usage.server_auth == expected.server_too
@@ -256,32 +268,32 @@ fn check_extensions(
                 && usage.other.is_empty()),
         "extendedKeyUsage",
     )?;
-    let found = the_one(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME, false)?;
+    let found = single_extension(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME, false)?;
     require(
         matches!(found, ParsedExtension::SubjectAlternativeName(names)
             if names.general_names.len() == expected.hosts.len()
-                && names.general_names.iter().zip(&expected.hosts).all(is_for)),
+                && names.general_names.iter().zip(&expected.hosts).all(is_host)),
         "subjectAltName",
     )?;
-    let found = the_one(extensions, &OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, false)?;
+    let found = single_extension(extensions, &OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, false)?;
     require(
         matches!(found, ParsedExtension::SubjectKeyIdentifier(own) if own.0.len() == 20),
         "subjectKeyIdentifier",
     )?;
-    let found = the_one(extensions, &OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, false)?;
+    let found = single_extension(extensions, &OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, false)?;
     require(
         matches!(found, ParsedExtension::AuthorityKeyIdentifier(authority)
         if authority.authority_cert_issuer.is_none()
             && authority.authority_cert_serial.is_none()
             && authority.key_identifier.as_ref().is_some_and(|own| {
-                // A CA without an identifier of its own has nothing to equal.
+                // A CA certificate may have no identifier to compare with.
                 ca.key_identifier().map_or(own.0.len() == 20, |cas| own.0 == cas)
             })),
         "authorityKeyIdentifier",
     )
 }
 
-fn is_for((found, expected): (&GeneralName<'_>, &MemberHost)) -> bool {
+fn is_host((found, expected): (&GeneralName<'_>, &MemberHost)) -> bool {
     match (found, expected) {
         (GeneralName::DNSName(found), MemberHost::Name(name)) => found == name,
         (GeneralName::IPAddress(found), MemberHost::Address(IpAddr::V4(v4))) => {
@@ -294,17 +306,17 @@ fn is_for((found, expected): (&GeneralName<'_>, &MemberHost)) -> bool {
     }
 }
 
-/// The extension of this type, which is there once, with this criticality.
-fn the_one<'a>(
+/// The only extension of this type, if it has this criticality.
+fn single_extension<'a>(
     extensions: &'a [X509Extension<'a>],
     oid: &Oid<'_>,
     critical: bool,
-) -> Result<&'a ParsedExtension<'a>, Rejected> {
+) -> Result<&'a ParsedExtension<'a>, PostIssuanceError> {
     let mut of_type = extensions.iter().filter(|extension| extension.oid == *oid);
     match (of_type.next(), of_type.next()) {
         (Some(extension), None) if extension.critical == critical => {
             Ok(extension.parsed_extension())
         }
-        _ => Err(Rejected("extensions")),
+        _ => Err(PostIssuanceError("extensions")),
     }
 }

@@ -1,7 +1,7 @@
-//! The audit record: one for every request, to the journal, or to `/dev/log` where there is none.
+//! Audit records: one for each request, to the journal, or to `/dev/log` if there is no journal.
 //!
-//! Nothing here ever waits or fails: a reader that is stuck or gone costs the record, never
-//! the request.
+//! Nothing here blocks or fails. If the journal is stuck or gone, the record is lost, not the
+//! request.
 
 use crate::pki::profile::Validity;
 use crate::pki::verify::Certificate;
@@ -22,28 +22,28 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 const JOURNAL: &str = "/run/systemd/journal/socket";
 /// syslog (RFC 3164's format, as the C library writes it).
 const SYSLOG: &str = "/dev/log";
-/// The name that the records carry.
+/// The syslog identifier.
 const IDENTIFIER: &str = "etcd-signer";
-/// syslog's facility for private authorization messages.
+/// The syslog facility authpriv.
 const AUTHPRIV: u8 = 10;
 
-/// Where the client comes from, as sshd says in `SSH_CONNECTION`.
+/// Address and port of the client, from `SSH_CONNECTION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// The client's address.
+    /// Without a zone.
     pub address: IpAddr,
-    /// The client's TCP port.
+    /// The TCP port.
     pub port: u16,
 }
 
 impl Client {
-    /// Takes the first two words of `SSH_CONNECTION` (ssh(1)), if they are an address and a port.
+    /// Parses the first two words of `SSH_CONNECTION` (ssh(1)).
     #[must_use]
     pub fn parse(ssh_connection: Option<&[u8]>) -> Option<Self> {
         let text = std::str::from_utf8(ssh_connection?).ok()?;
         let mut words = text.split(' ');
         let address = words.next()?;
-        // A link-local address carries its interface: fe80::1%eth0.
+        // A link-local address has a zone: fe80::1%eth0.
         let address = address
             .split_once('%')
             .map_or(address, |(address, _)| address);
@@ -54,38 +54,38 @@ impl Client {
     }
 }
 
-/// What is known of a request. It is filled as the request is answered.
+/// What is known about a request. Fields are set while it is answered.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// The request's id, which the client was told too.
+    /// The request ID, which is in the client's error line, too.
     pub id: String,
-    /// Where the client comes from.
+    /// Unknown outside SSH.
     pub client: Option<Client>,
-    /// What was asked for, escaped and cut short.
+    /// The command, escaped and truncated.
     pub request: Option<String>,
-    /// The common name that is asked for, once it is known to be valid.
+    /// The requested common name, once it is known to be valid.
     pub name: Option<String>,
     /// A member's addresses and names. They are in the message alone.
     pub hosts: Option<String>,
     /// SHA-256 of the DER SubjectPublicKeyInfo, hexadecimal.
     pub public_key: Option<String>,
-    /// The serial number of what was issued, hexadecimal.
+    /// The serial number of the certificate, hexadecimal.
     pub serial: Option<String>,
-    /// The end of its validity, RFC 3339.
+    /// notAfter of the certificate, RFC 3339.
     pub not_after: Option<String>,
-    /// Which layers of confinement hold.
+    /// Which layers of confinement are in force.
     pub confinement: Option<&'static str>,
-    /// What the operator should know besides.
+    /// A remark for the operator.
     pub remark: Option<&'static str>,
 }
 
 impl Record {
-    /// Keeps the fingerprint of the key that a request is for.
+    /// Sets the fingerprint of the public key of a request.
     pub fn set_public_key(&mut self, spki: &[u8]) {
         self.public_key = Some(hex(digest(&SHA256, spki).as_ref()));
     }
 
-    /// Keeps what names a certificate that was issued, and when it ends.
+    /// Sets serial number and notAfter of an issued certificate.
     pub fn set_certificate(&mut self, certificate: &Certificate, validity: Validity) {
         if validity.ends_with_ca {
             self.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
@@ -96,8 +96,8 @@ impl Record {
             .and_then(|end| end.format(&Rfc3339).ok());
     }
 
-    /// One line that says everything by itself. The outcome comes first, and what may be a
-    /// client's text is in quotes.
+    /// One line that can be understood without the other fields. It begins with the outcome; text of
+    /// a client is in quotes.
     fn message(&self, outcome: &str, reason: Option<&str>) -> String {
         let mut line = match (&self.request, reason) {
             (None, _) => format!("{outcome} a request without a command"),
@@ -113,7 +113,7 @@ impl Record {
         if let Some(reason) = reason {
             let _ = write!(line, ": {reason}");
         } else if self.name.is_some() {
-            // Without a name, the certificate is the signer's own, for its question to etcd.
+            // Without a name, the certificate is the signer's own, for its query to etcd.
             if let (Some(end), Some(serial)) = (&self.not_after, &self.serial) {
                 let _ = write!(line, ": valid until {end}, serial {serial}");
             }
@@ -125,7 +125,7 @@ impl Record {
     }
 }
 
-/// The open way to the journal or to syslog, if there is one.
+/// A socket to the journal or to syslog, if there is one.
 #[derive(Debug)]
 pub(crate) struct Log(Option<(Arc<UnixDatagram>, Format)>);
 
@@ -136,7 +136,7 @@ enum Format {
 }
 
 impl Log {
-    /// Opens the way. Without one, records are dropped.
+    /// Connects. Without a socket, records are dropped.
     #[must_use]
     pub(crate) fn open() -> Self {
         Self(
@@ -146,8 +146,7 @@ impl Log {
         )
     }
 
-    /// Writes the record of a request, granted (`Ok`) or not. The outcome stands first in its
-    /// line, before anything of the client's.
+    /// Writes the record of a request, granted (`Ok`) or not.
     pub(crate) fn write(&self, record: &Record, outcome: Result<(), (&str, Exit)>) {
         let Some((socket, format)) = &self.0 else {
             return;
@@ -166,7 +165,7 @@ impl Log {
                 _ => 3,
             },
         };
-        // The subscriber lives for this one event, so that no library's events come with it.
+        // The subscriber exists for this event only, so that events of libraries are not recorded.
         let subscriber = tracing_subscriber::registry().with(sender);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(
@@ -197,7 +196,7 @@ fn connect(path: &str) -> Option<UnixDatagram> {
     Some(socket)
 }
 
-/// Turns an event into one datagram.
+/// Sends an event as one datagram.
 struct Sender {
     socket: Arc<UnixDatagram>,
     format: Format,
@@ -212,7 +211,7 @@ impl<S: tracing::Subscriber> Layer<S> for Sender {
             Format::Journal => fields.journal(self.priority),
             Format::Syslog => fields.syslog(self.priority),
         };
-        // sendto, not write: the confinement keeps write to the client's descriptors.
+        // sendto, not write: the seccomp filter allows write only to descriptors 0 to 2.
         let _ = send(&self.socket, datagram.as_bytes(), SendFlags::NOSIGNAL);
     }
 }
@@ -224,7 +223,7 @@ struct Fields {
 }
 
 impl Fields {
-    /// <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>, for values without a newline.
+    /// <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>. The values contain no newline.
     fn journal(&self, priority: u8) -> String {
         let mut text = format!(
             "MESSAGE={}\nPRIORITY={priority}\nSYSLOG_IDENTIFIER={IDENTIFIER}\nSYSLOG_FACILITY={AUTHPRIV}\n",
@@ -251,7 +250,7 @@ impl Fields {
     }
 
     fn push(&mut self, field: &Field, value: &str) {
-        // All client text is escaped where it is taken in. This holds even if it were not.
+        // Text of a client has been escaped before. This is a second line of defence.
         let line: String = value
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })

@@ -1,8 +1,7 @@
 //! `etcd-signer ca backup` and `ca restore`: the CA in an encrypted file.
 //!
-//! The format is age's, and age itself does the encrypting: a second cryptographic library
-//! would otherwise be a part of the program that signs. The bundle goes to it and comes from
-//! it through pipes, and is never on disk.
+//! age encrypts the file: the signer would otherwise contain a second cryptographic library. Key and
+//! certificate pass through pipes, and are never on disk in plain text.
 
 use crate::pki::ca::bundle::CaBundle;
 use crate::pki::ca::certificate::CaCertificate;
@@ -18,62 +17,55 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use zeroize::Zeroizing;
 
-/// The program, where Debian's package has it. Not looked up: root runs this.
+/// The path in Debian's package. PATH is not searched, because root runs this.
 const AGE: &str = "/usr/bin/age";
 
-/// More than any bundle has, in bytes.
+/// The largest output of age, in bytes.
 const SIZE_LIMIT: u64 = 256 * 1024;
 
-/// What to save, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct BackupOptions {
-    /// The file to make.
+    /// The file to create.
     pub file: PathBuf,
-    /// Who can read it: age's or SSH's public keys. Without any, age asks for a passphrase.
+    /// age or SSH public keys. Without any, age asks for a passphrase.
     pub recipients: Vec<String>,
-    /// Which settings name the CA's files.
+    /// The settings with the paths of the CA's files.
     pub settings: SettingsSource,
 }
 
-/// What to bring back, and where to.
 #[derive(Clone, Debug)]
 pub(crate) struct RestoreOptions {
     /// The backup.
     pub file: PathBuf,
-    /// Files of private keys that can read it. Without any, age asks for a passphrase.
+    /// Files of age or SSH private keys. Without any, age asks for a passphrase.
     pub identities: Vec<PathBuf>,
-    /// Where `ca.key` and `ca.crt` are put. Made if it is not there.
+    /// For `ca.key` and `ca.crt`. Created if it does not exist.
     pub directory: PathBuf,
 }
 
-/// Why there is no backup, or why nothing was restored.
+/// Why no backup was written, or nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CaBackupError {
-    /// The settings.
     #[error(transparent)]
     Config(#[from] SettingsError),
-    /// The CA's files, or what is in the backup.
+    /// The CA's files, or the contents of the backup.
     #[error(transparent)]
     Ca(#[from] CaError),
-    /// The process could not give up what it must.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A file could not be put in its place, or one is there.
     #[error("CA not saved or restored: {0}")]
     NewFile(#[from] NewFileError),
-    /// Another CA's certificate is there.
     #[error(
         "CA not restored: {0} is the certificate of another CA: move it away, or restore to another \
          --directory"
     )]
     AnotherCa(String),
-    /// age is not there, or could not be talked to.
+    /// age could not be run.
     #[error("backup: {AGE}: {0}: install the package age")]
     NoAge(#[source] io::Error),
-    /// age said no, on its own standard error.
+    /// age has written the reason to standard error.
     #[error("backup: age failed ({0}): see its message above")]
     Age(ExitStatus),
-    /// age made more, or something else, than it should have.
     #[error("backup: {0}")]
     Unexpected(&'static str),
 }
@@ -84,10 +76,10 @@ impl From<FileSystemError> for CaBackupError {
     }
 }
 
-/// Saves the CA's key and certificate, after looking whether they fit.
+/// Saves the CA's key and certificate, which must match.
 ///
 /// # Errors
-/// [`CaBackupError`]. A file that exists is never overwritten.
+/// [`CaBackupError`]. Existing files are never overwritten.
 pub(crate) fn backup(options: &BackupOptions, now: i64) -> Result<(), CaBackupError> {
     drop_privileges()?;
     new_file::require_absent(&[&options.file])?;
@@ -102,7 +94,7 @@ pub(crate) fn backup(options: &BackupOptions, now: i64) -> Result<(), CaBackupEr
     for recipient in &options.recipients {
         age.arg("--recipient").arg(recipient);
     }
-    let encrypted = pass_through(age, bundle.as_bytes())?;
+    let encrypted = run_age(age, bundle.as_bytes())?;
     if !encrypted.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") {
         return Err(CaBackupError::Unexpected(
             "what age wrote is not an encrypted file: check the package age",
@@ -113,10 +105,10 @@ pub(crate) fn backup(options: &BackupOptions, now: i64) -> Result<(), CaBackupEr
     Ok(new_file::sync_directory_of(&options.file)?)
 }
 
-/// Brings a CA back. Its certificate may be there already, as it is on every member.
+/// Restores a CA. Its certificate may exist already, as it does on every member.
 ///
 /// # Errors
-/// [`CaBackupError`]. Nothing that exists is overwritten.
+/// [`CaBackupError`]. Existing files are never overwritten.
 pub(crate) fn restore(options: &RestoreOptions, now: i64) -> Result<(), CaBackupError> {
     drop_privileges()?;
     let key_path = options.directory.join("ca.key");
@@ -129,14 +121,14 @@ pub(crate) fn restore(options: &RestoreOptions, now: i64) -> Result<(), CaBackup
         age.arg("--identity").arg(identity);
     }
     age.arg("--").arg(absolute(&options.file));
-    let pem = pass_through(age, b"")?;
+    let pem = run_age(age, b"")?;
     let bundle = CaBundle::parse(&pem, &options.file, now)?;
 
     new_file::create_directory(&options.directory)?;
     let key = new_file::prepare(&key_path, bundle.key_pem().as_bytes(), 0o400, None)?;
     if certificate_path.symlink_metadata().is_ok() {
-        let there = CaCertificate::load(&certificate_path, now)?;
-        if there.der() != bundle.certificate().der() {
+        let existing = CaCertificate::load(&certificate_path, now)?;
+        if existing.der() != bundle.certificate().der() {
             return Err(CaBackupError::AnotherCa(escape::path(&certificate_path)));
         }
         new_file::create(key, &key_path)?;
@@ -148,9 +140,9 @@ pub(crate) fn restore(options: &RestoreOptions, now: i64) -> Result<(), CaBackup
     Ok(new_file::sync_directory_of(&key_path)?)
 }
 
-/// Runs age with this standard input: its standard output. It asks for passphrases on the
-/// terminal itself.
-fn pass_through(mut age: Command, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, CaBackupError> {
+/// Runs age with this standard input, and returns its standard output. age asks for passphrases on
+/// the terminal.
+fn run_age(mut age: Command, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, CaBackupError> {
     let mut child = age
         .env_clear()
         .stdin(Stdio::piped())
@@ -171,7 +163,7 @@ fn pass_through(mut age: Command, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, Ca
     Ok(output)
 }
 
-/// The input is a few kilobytes, which a pipe holds: it is written before anything is read.
+/// The input is a few kilobytes, which fit into a pipe, so it is written before anything is read.
 fn exchange(child: &mut Child, input: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     let written = child
         .stdin
@@ -187,7 +179,7 @@ fn exchange(child: &mut Child, input: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(output)
 }
 
-/// No name that begins with a hyphen, and none that age takes for standard input.
+/// age would take a relative name for standard input or an option, if it begins with a hyphen.
 fn absolute(file: &Path) -> OsString {
     std::path::absolute(file).map_or_else(|_| file.into(), Into::into)
 }

@@ -1,4 +1,4 @@
-//! `etcd-signer ca init`: a new CA key and certificate, both whole or neither.
+//! `etcd-signer ca init`: creates a CA key and certificate, or neither.
 
 use crate::pki::pem;
 use crate::pki::private_key::KeyAlgorithm;
@@ -15,32 +15,28 @@ use zeroize::Zeroizing;
 /// How far in the past the certificate's validity begins, for members whose clock is behind.
 const BACKDATE: Duration = Duration::minutes(1);
 
-/// What kind of CA to make, and where.
+/// The CA to create.
 #[derive(Clone, Debug)]
 pub struct CaInitOptions {
-    /// Where `ca.key` and `ca.crt` are put. Made if it is not there.
+    /// For `ca.key` and `ca.crt`. Created if it does not exist.
     pub directory: PathBuf,
-    /// The kind of key.
+    /// The type of key.
     pub algorithm: KeyAlgorithm,
-    /// How long the certificate is valid, in days.
+    /// The validity of the certificate in days.
     pub days: u16,
     /// The subject's common name.
     pub common_name: String,
 }
 
-/// Why no CA was made. Nothing has been left behind.
+/// Why no CA was created. No file is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum CaInitError {
-    /// A file could not be put in its place, or one is there.
     #[error("CA not created: {0}")]
     NewFile(#[from] NewFileError),
-    /// The common name is empty, too long, or has control characters in it.
     #[error("CA not created: the common name must have 1 to 64 printable characters")]
     CommonName,
-    /// The key or certificate could not be made.
     #[error("CA not created: {0}")]
     Encoding(#[from] rcgen::Error),
-    /// There were no random numbers, or a time could not be written.
     #[error("CA not created: {0}")]
     Profile(#[from] ProfileError),
 }
@@ -51,25 +47,25 @@ impl From<FileSystemError> for CaInitError {
     }
 }
 
-/// The two files of a new CA.
+/// The files of a new CA.
 #[derive(Clone, Debug)]
-pub struct Made {
+pub struct CreatedCa {
     /// The private key: PKCS#8 PEM, mode 0400.
     pub key: PathBuf,
     /// The certificate: PEM, mode 0444.
     pub certificate: PathBuf,
 }
 
-/// Makes a CA key and a self-signed certificate with it, valid from now on.
+/// Creates a CA key and a self-signed certificate.
 ///
 /// # Errors
-/// [`CaInitError`]. What exists is never overwritten.
-pub fn init(options: &CaInitOptions, now: OffsetDateTime) -> Result<Made, CaInitError> {
-    let made = Made {
+/// [`CaInitError`]. Existing files are never overwritten.
+pub fn init(options: &CaInitOptions, now: OffsetDateTime) -> Result<CreatedCa, CaInitError> {
+    let created = CreatedCa {
         key: options.directory.join("ca.key"),
         certificate: options.directory.join("ca.crt"),
     };
-    new_file::require_absent(&[&made.key, &made.certificate])?;
+    new_file::require_absent(&[&created.key, &created.certificate])?;
     let algorithm = match options.algorithm {
         KeyAlgorithm::P256 => &PKCS_ECDSA_P256_SHA256,
         KeyAlgorithm::P384 => &PKCS_ECDSA_P384_SHA384,
@@ -81,13 +77,20 @@ pub fn init(options: &CaInitOptions, now: OffsetDateTime) -> Result<Made, CaInit
     let key_pem = Zeroizing::new(pem::encode("PRIVATE KEY", key.serialized_der()));
 
     new_file::create_directory(&options.directory)?;
-    let key_file = new_file::prepare(&made.key, key_pem.as_bytes(), 0o400, None)?;
-    let certificate_file =
-        new_file::prepare(&made.certificate, certificate_pem.as_bytes(), 0o444, None)?;
-    // A key without its certificate would stop the next attempt.
-    new_file::create_both((key_file, &made.key), (certificate_file, &made.certificate))?;
-    new_file::sync_directory_of(&made.key)?;
-    Ok(made)
+    let key_file = new_file::prepare(&created.key, key_pem.as_bytes(), 0o400, None)?;
+    let certificate_file = new_file::prepare(
+        &created.certificate,
+        certificate_pem.as_bytes(),
+        0o444,
+        None,
+    )?;
+    // A key without its certificate would make the next attempt fail.
+    new_file::create_both(
+        (key_file, &created.key),
+        (certificate_file, &created.certificate),
+    )?;
+    new_file::sync_directory_of(&created.key)?;
+    Ok(created)
 }
 
 fn parameters(
@@ -109,7 +112,7 @@ fn parameters(
     params.not_after = params
         .not_before
         .saturating_add(Duration::days(options.days.into()));
-    // It signs leaves, and no other CA.
+    // It signs end-entity certificates, and no other CA.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)

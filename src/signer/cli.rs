@@ -1,6 +1,5 @@
-//! The command line. The forms that sshd runs are looked at first, and need no parser: as a login
-//! shell nothing is parsed at all, and as a forced command the words are the ones of the
-//! configuration.
+//! The command line. The forms that sshd uses are recognized first, without clap: as a login shell,
+//! the arguments are ignored, and as a forced command, they come from sshd's configuration.
 
 use crate::pki::member_host::MemberHost;
 use crate::pki::private_key::KeyAlgorithm;
@@ -13,20 +12,15 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What the process was started to do.
+/// The command to run.
 #[derive(Debug)]
 pub(crate) enum SignerInvocation {
     /// Answer the request in `SSH_ORIGINAL_COMMAND`, with these settings.
     Serve(SettingsSource),
-    /// Look whether all is well.
     Check(CheckOptions),
-    /// Make a certificate authority.
     CaInit(CaInitOptions),
-    /// Save the CA in an encrypted file.
     CaBackup(BackupOptions),
-    /// Bring the CA back from such a file.
     CaRestore(RestoreOptions),
-    /// Certify a member of the etcd cluster.
     MemberSign(MemberSignOptions),
 }
 
@@ -146,16 +140,15 @@ struct InitArgs {
     common_name: String,
 }
 
-/// Takes the arguments, the program's own name first.
+/// Parses the arguments, with the program's name first.
 ///
-/// As a login shell the program gets `-c` and a string, or a name that begins with a hyphen.
-/// The string is what the client or the account's owner wishes to run: it is never looked at.
-/// The same holds under any name but `etcd-signer`: the account's shell is a link with another
-/// name, because `su signer -- ARGUMENTS` hands arguments to the shell as they are, and every
-/// local user can say that. Neither su nor sshd lets them choose the name.
+/// As a login shell, the program gets `-c` and a string, or a name that begins with a hyphen. The
+/// string is chosen by the client, and is ignored. All arguments are also ignored under any name
+/// but `etcd-signer`: the account's shell is a link with another name, because any local user can
+/// pass arguments to it with `su signer -- ARGUMENTS`. Neither su nor sshd lets users choose the name.
 ///
 /// # Errors
-/// clap's own, for a usage that it does not know, and for `--help` and `--version`.
+/// Those of clap, also for `--help` and `--version`.
 pub(crate) fn parse(arguments: Vec<OsString>) -> Result<SignerInvocation, clap::Error> {
     if is_login_shell(&arguments) {
         return Ok(SignerInvocation::Serve(SettingsSource::Default));
@@ -203,7 +196,7 @@ fn address(text: &str) -> Result<String, std::net::AddrParseError> {
     Ok(text.parse::<std::net::IpAddr>()?.to_string())
 }
 
-/// All commands and options: what man pages and shell completions are made of.
+/// The definition of the command line, for man pages and shell completions.
 #[must_use]
 pub fn command() -> clap::Command {
     SignerCli::command()
@@ -217,8 +210,8 @@ fn is_login_shell(arguments: &[OsString]) -> bool {
     !own_name || arguments.get(1).is_some_and(|first| first == "-c")
 }
 
-/// `serve`, as a forced command spells it. Any other spelling is left to clap, which knows this
-/// one too: what is spared here is building all that it knows, for each request anew.
+/// `serve` in the form of a forced command. clap would accept it, too, but this saves building its
+/// definition for each request.
 fn forced_command(arguments: &[OsString]) -> Option<SettingsSource> {
     match arguments {
         [_, serve] if serve == "serve" => Some(SettingsSource::Default),
@@ -247,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_login_shell_form_is_never_parsed() {
+    fn login_shell_arguments_are_ignored() {
         for arguments in [
             &["etcd-signer", "-c", "/bin/sh"][..],
             &["etcd-signer", "-c"],
@@ -273,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn serve_takes_a_settings_file() {
+    fn serve_accepts_a_settings_file() {
         for name in ["etcd-signer", "/usr/bin/etcd-signer", "./etcd-signer"] {
             assert_eq!(source(&[name, "serve"]), Some(SettingsSource::Default));
             assert_eq!(source(&[name, "ca"]), None);
@@ -287,8 +280,8 @@ mod tests {
     }
 
     #[test]
-    fn the_forced_command_means_what_it_means_to_clap() {
-        for (arguments, known) in [
+    fn forced_command_is_parsed_as_clap_parses_it() {
+        for (arguments, recognized) in [
             (&["etcd-signer", "serve"][..], true),
             (&["etcd-signer", "serve", "--config", "/x"], true),
             (&["etcd-signer", "serve", "--config", "x"], false),
@@ -303,13 +296,13 @@ mod tests {
         ] {
             let arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
             let own = forced_command(&arguments);
-            assert_eq!(own.is_some(), known, "{arguments:?}");
+            assert_eq!(own.is_some(), recognized, "{arguments:?}");
             let Some(own) = own else { continue };
             let Ok(SignerCli {
                 command: SignerCommand::Serve { config },
             }) = SignerCli::try_parse_from(&arguments)
             else {
-                panic!("clap takes {arguments:?} for something else");
+                panic!("clap parses {arguments:?} as another command");
             };
             assert_eq!(own, config.into(), "{arguments:?}");
         }

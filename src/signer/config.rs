@@ -1,4 +1,5 @@
-//! The settings: `/etc/etcd-signer/config.toml`, every key with a default, limits only downward.
+//! The settings: `/etc/etcd-signer/config.toml`. Every key has a default, and limits can only be
+//! lowered.
 
 use crate::etcd::endpoint::Endpoint;
 use crate::system::settings::{self, SettingsError, SettingsSource, duration};
@@ -6,27 +7,27 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the settings are, unless `--config` names another file.
+/// The settings file, unless `--config` names another one.
 pub(crate) const DEFAULT_PATH: &str = "/etc/etcd-signer/config.toml";
 
-/// The settings in force.
+/// The settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignerConfig {
     /// The CA certificate, PEM.
     pub ca_certificate: PathBuf,
     /// The CA's private key, PEM.
     pub ca_key: PathBuf,
-    /// How long a certificate is valid in all: one minute to 24 hours.
+    /// The validity of a certificate: one minute to 24 hours.
     pub validity: Duration,
-    /// The most bytes of standard input that are taken: 1024 to 65536.
+    /// The largest standard input in bytes: 1024 to 65536.
     pub input_limit: usize,
     /// How long standard input may take to arrive: 1 to 10 seconds.
     pub input_timeout: Duration,
-    /// The etcd endpoints that are asked for the member list: one to nine.
+    /// The etcd endpoints that are queried for the member list: one to nine.
     pub etcd_endpoints: Vec<Endpoint>,
-    /// How long asking them may take in all: 1 to 5 seconds.
+    /// How long all of these queries may take together: 1 to 5 seconds.
     pub etcd_timeout: Duration,
-    /// Whether to serve on a kernel that takes no seccomp filter.
+    /// Whether to continue if the kernel does not accept a seccomp filter.
     pub allow_without_seccomp: bool,
 }
 
@@ -58,7 +59,7 @@ impl Default for SignerConfig {
     }
 }
 
-/// The longest validity that a certificate may have.
+/// The longest validity of a certificate.
 pub(crate) const MAX_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIN_VALIDITY: Duration = Duration::from_secs(60);
 const MAX_INPUT: usize = 64 * 1024;
@@ -72,8 +73,7 @@ impl SignerConfig {
     /// Loads the settings.
     ///
     /// # Errors
-    /// [`SettingsError`]: the file is missing though it was named, is not protected, has an
-    /// unknown key, or a value out of its range.
+    /// [`SettingsError`].
     pub fn load(source: &SettingsSource) -> Result<Self, SettingsError> {
         let (raw, path) = settings::load(source, Path::new(DEFAULT_PATH))?;
         Self::from_raw(raw, &path)
@@ -90,7 +90,7 @@ impl SignerConfig {
             Some(value) if value.is_absolute() => Ok(value),
             Some(_) => Err(bad(key, "an absolute path")),
         };
-        let period = |key, value: Option<String>, range, (min, max)| match value {
+        let duration_in = |key, value: Option<String>, range, (min, max)| match value {
             None => Ok(max),
             Some(value) => duration(&value)
                 .filter(|value| (min..=max).contains(value))
@@ -100,7 +100,7 @@ impl SignerConfig {
         Ok(Self {
             ca_certificate: file("ca_certificate", raw.ca_certificate, default.ca_certificate)?,
             ca_key: file("ca_key", raw.ca_key, default.ca_key)?,
-            validity: period(
+            validity: duration_in(
                 "validity",
                 raw.validity,
                 r#""1m" to "24h""#,
@@ -109,7 +109,7 @@ impl SignerConfig {
             input_limit: Some(raw.input_limit.unwrap_or(MAX_INPUT))
                 .filter(|limit| (MIN_INPUT..=MAX_INPUT).contains(limit))
                 .ok_or_else(|| bad("input_limit", "1024 to 65536 bytes"))?,
-            input_timeout: period(
+            input_timeout: duration_in(
                 "input_timeout",
                 raw.input_timeout,
                 r#""1s" to "10s""#,
@@ -125,7 +125,7 @@ impl SignerConfig {
                     )
                 })?,
             },
-            etcd_timeout: period(
+            etcd_timeout: duration_in(
                 "etcd_timeout",
                 raw.etcd_timeout,
                 r#""1s" to "5s""#,
@@ -159,12 +159,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_is_the_defaults() {
+    fn empty_file_has_the_defaults() {
         assert_eq!(parse(""), Ok(SignerConfig::default()));
     }
 
     #[test]
-    fn everything_can_be_set() {
+    fn every_setting_is_read() {
         let config = parse(
             r#"
             ca_certificate = "/a"
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_hold_at_their_edges() {
+    fn value_out_of_range_is_rejected() {
         for good in [
             r#"validity = "24h""#,
             r#"validity = "1440m""#,
@@ -232,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_line() {
+    fn unknown_setting_is_rejected() {
         let error = parse("\nvalidty = \"1h\"\n").unwrap_err();
         assert!(error.contains("line 2"), "{error}");
         assert!(error.contains("validty"), "{error}");
     }
 
     #[test]
-    fn a_file_of_another_kind_is_not_quoted() {
+    fn private_key_named_as_settings_is_not_quoted() {
         let error = parse("-----BEGIN PRIVATE KEY-----\nMIGHsecret\n").unwrap_err();
         assert!(
             !error.contains("secret") && !error.contains("BEGIN"),

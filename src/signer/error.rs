@@ -1,12 +1,12 @@
-//! Every way in which a command of the signer can fail, and the one map from there to exit codes.
+//! The errors of all commands of the signer, and their exit codes.
 
 use crate::etcd::error::MemberListError;
 use crate::pki::ca::error::CaError;
 use crate::pki::csr::CsrError;
-use crate::pki::grant::WrongName;
+use crate::pki::grant::CommonNameMismatch;
 use crate::pki::issue::IssueError;
 use crate::pki::profile::ProfileError;
-use crate::pki::verify::Rejected;
+use crate::pki::verify::PostIssuanceError;
 use crate::signer::ca_backup::CaBackupError;
 use crate::signer::ca_init::CaInitError;
 use crate::signer::serve::request::CommandError;
@@ -18,19 +18,19 @@ use crate::system::settings::SettingsError;
 use crate::system::stdin::InputError;
 use crate::system::trusted_file::FileError;
 
-/// Why a request was not answered. `Display` is one line: what failed, and why.
+/// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The command.
+    /// The SSH command.
     #[error(transparent)]
     Command(#[from] CommandError),
     /// The settings.
     #[error(transparent)]
     Config(#[from] SettingsError),
-    /// The CA's certificate or key.
+    /// The CA certificate or key.
     #[error(transparent)]
     Ca(#[from] CaError),
-    /// The confinement.
+    /// The confinement of the process.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// Standard input.
@@ -39,45 +39,44 @@ pub enum RequestError {
     /// The certificate request.
     #[error(transparent)]
     Csr(#[from] CsrError),
-    /// The name that it is for.
+    /// The common name in the certificate request.
     #[error(transparent)]
-    WrongName(#[from] WrongName),
-    /// Making the certificate's fields.
+    CommonName(#[from] CommonNameMismatch),
+    /// The fields of the certificate.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// Putting the certificate together.
+    /// Encoding or signing the certificate.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// The second look at it.
+    /// The post-issuance check.
     #[error(transparent)]
-    Verify(#[from] Rejected),
+    PostIssuance(#[from] PostIssuanceError),
     /// Standard output.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// `get-peers` has no answer to give.
+    /// `get-peers`.
     #[error(transparent)]
     Peers(#[from] MemberListError),
 }
 
 impl RequestError {
-    /// What the process exits with.
+    /// The exit code for this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Command(_) => Exit::Usage,
-            Self::Csr(_) | Self::WrongName(_) | Self::Input(InputError::TooLarge(_)) => Exit::Data,
+            Self::Csr(_) | Self::CommonName(_) | Self::Input(InputError::TooLarge(_)) => Exit::Data,
             Self::Input(_) | Self::Output(_) => Exit::Io,
             Self::Config(error) => settings_exit(error),
             Self::Ca(error) => ca_exit(error),
             Self::Sandbox(_) => Exit::Config,
-            Self::Profile(_) | Self::Issue(_) | Self::Verify(_) => Exit::Software,
+            Self::Profile(_) | Self::Issue(_) | Self::PostIssuance(_) => Exit::Software,
             Self::Peers(_) => Exit::Unavailable,
         }
     }
 }
 
 impl CaBackupError {
-    /// What the process exits with.
     #[must_use]
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -91,7 +90,6 @@ impl CaBackupError {
 }
 
 impl CaInitError {
-    /// What the process exits with.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

@@ -1,7 +1,7 @@
-//! `etcd-signer member sign`: the operator certifies a member of the etcd cluster.
+//! `etcd-signer member sign`: signs a certificate for a member of the etcd cluster, for the operator.
 //!
-//! The SSH endpoint never gets here: the account can only run `serve` (`cli`). The request takes
-//! the same way as a master's all the same, since it comes from another host.
+//! It is not reachable over SSH, because the account can only run `serve` (see `cli`). The request
+//! comes from another host, and is checked as a master's is.
 
 use crate::pki::csr::Csr;
 use crate::pki::grant::{Grant, MEMBER};
@@ -17,17 +17,16 @@ use crate::system::sandbox::harden;
 use crate::system::settings::SettingsSource;
 use std::time::Duration;
 
-/// What the operator says of the member.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberSignOptions {
-    /// Its addresses and names: the subject alternative names, in this order.
+    /// The subject alternative names, in this order.
     pub hosts: Vec<MemberHost>,
-    /// How long the certificate is valid, in days: 1 to 825.
+    /// The validity of the certificate in days: 1 to 825.
     pub days: u16,
     pub settings: SettingsSource,
 }
 
-/// Certifies the member whose request is on standard input, and leaves a record.
+/// Signs the request on standard input, and writes an audit record.
 #[must_use]
 pub(crate) fn sign(environment: &Environment<'_>, options: MemberSignOptions) -> Exit {
     with_audit_record(environment, Some("member sign".to_owned()), |record| {
@@ -45,8 +44,8 @@ fn answer(
     let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
     record.hosts = Some(hosts.join(", "));
     let config = SignerConfig::load(&options.settings)?;
-    let (ca, key_file, received) = confine_and_read_input(&config, clock, record)?;
-    let csr = Csr::from_file(received)?;
+    let (ca, key_file, input) = confine_and_read_input(&config, clock, record)?;
+    let csr = Csr::from_file(input)?;
     record.set_public_key(csr.public_key().spki());
     let grant = Grant::member(options.hosts, csr)?;
 

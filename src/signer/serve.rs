@@ -1,6 +1,6 @@
-//! One request, from the command to the answer: the order in which things happen.
+//! Answering a request over SSH, from the command to the answer.
 //!
-//! This module owns no rule. Each step is another module's, and takes what the one before made.
+//! This module determines the order of the steps; other modules do the work.
 
 pub(crate) mod request;
 
@@ -25,7 +25,7 @@ use crate::system::sandbox::{Needs, confine, harden};
 use crate::system::settings::SettingsSource;
 use request::Request;
 
-/// Answers one request, and leaves its record.
+/// Answers one request, and writes its audit record.
 #[must_use]
 pub(crate) fn serve(environment: &Environment<'_>, settings: &SettingsSource) -> Exit {
     let request = environment.original_command.map(escape);
@@ -61,25 +61,25 @@ fn sign(
     record: &mut Record,
 ) -> Result<String, RequestError> {
     record.name = Some(name.as_str().to_owned());
-    let (ca, key_file, received) = confine_and_read_input(config, clock, record)?;
-    let grant = authorize(name, &received, record)?;
-    // Only now, with nothing of the client's left to check, is the key read.
+    let (ca, key_file, input) = confine_and_read_input(config, clock, record)?;
+    let grant = authorize(name, &input, record)?;
+    // The key is read only now, when all checks of the request have passed.
     let certificate = key_file.with_key(&ca, |key| {
         certify(&grant, &ca, key, config.validity, clock(), record)
     })?;
     Ok(certificate.pem())
 }
 
-/// The first half of signing, as a function of values: may what was received be granted?
+/// Checks a request and authorizes a certificate for it.
 ///
 /// # Errors
-/// [`RequestError::Csr`] or [`RequestError::WrongName`].
+/// [`RequestError::Csr`] or [`RequestError::CommonName`].
 pub fn authorize(
     name: MasterName,
-    received: &[u8],
+    input: &[u8],
     record: &mut Record,
 ) -> Result<Grant, RequestError> {
-    let csr = Csr::from_input(received)?;
+    let csr = Csr::from_input(input)?;
     record.set_public_key(csr.public_key().spki());
     Ok(Grant::master(name, csr)?)
 }
@@ -93,7 +93,7 @@ fn peers(config: &SignerConfig, clock: Clock, record: &mut Record) -> Result<Str
     record.confinement = Some(layers.as_str());
     let own_key = OwnKey::generate()?;
     let grant = Grant::signer(own_key.public_key().clone());
-    // The CA key is gone before the first byte goes out to a network.
+    // The CA key is wiped before the first byte is sent to the network.
     let certificate = key_file.with_key(&ca, |key| {
         certify(&grant, &ca, key, SIGNER_VALIDITY, clock(), record)
     })?;

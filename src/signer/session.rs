@@ -1,4 +1,4 @@
-//! What every signing command shares: the audit record, the confinement, and the certificate.
+//! The steps that all signing commands share: audit record, confinement, issuing.
 
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::{CaKey, CaKeyFile};
@@ -16,21 +16,20 @@ use crate::system::{output, stdin};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::time::Duration;
 
-/// The clock: seconds since 1970.
+/// Returns seconds since 1970.
 pub(crate) type Clock = fn() -> i64;
 
-/// All that is read of the environment.
+/// What is read from the environment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Environment<'a> {
-    /// `SSH_ORIGINAL_COMMAND`: what the client asked for.
+    /// `SSH_ORIGINAL_COMMAND`.
     pub original_command: Option<&'a [u8]>,
-    /// `SSH_CONNECTION`: where the client comes from.
+    /// `SSH_CONNECTION`.
     pub connection: Option<&'a [u8]>,
     pub clock: Clock,
 }
 
-/// Does some work, writes its answer or the line that says why there is none, and leaves the one
-/// audit record.
+/// Runs `work`, writes its answer or an error line, and writes the audit record.
 #[must_use]
 pub(crate) fn with_audit_record(
     environment: &Environment<'_>,
@@ -46,7 +45,7 @@ pub(crate) fn with_audit_record(
     };
     let mut outcome = work(&mut record);
     if let Ok(answer) = &outcome {
-        // The record first: whoever has the answer could otherwise see to it that there is none.
+        // The record first: a client that has the answer could otherwise prevent it.
         log.write(&record, Ok(()));
         match output::answer(answer.as_bytes()) {
             Ok(()) => return Exit::Ok,
@@ -62,8 +61,8 @@ pub(crate) fn with_audit_record(
     exit
 }
 
-/// Opens the CA's files, confines the process, and only then reads standard input. Of the key,
-/// nothing has been read.
+/// Opens the CA's files, confines the process, and then reads standard input. The CA key has not
+/// been read yet.
 ///
 /// # Errors
 /// [`RequestError::Ca`], [`RequestError::Sandbox`] or [`RequestError::Input`].
@@ -77,21 +76,21 @@ pub(crate) fn confine_and_read_input(
 
     let layers = confine(Needs::OpenDescriptors, config.allow_without_seccomp)?;
     record.confinement = Some(layers.as_str());
-    let received = stdin::read_to_end(
+    let input = stdin::read_to_end(
         rustix::stdio::stdin(),
         config.input_limit,
         config.input_timeout,
     )?;
-    Ok((ca, key_file, received))
+    Ok((ca, key_file, input))
 }
 
-/// Issues what was granted, and checks it again.
+/// Issues an authorized certificate and checks it.
 ///
 /// `now` is in seconds since 1970.
 ///
 /// # Errors
-/// [`RequestError::Profile`], [`RequestError::Issue`] or [`RequestError::Verify`]: each a bug in
-/// this program.
+/// [`RequestError::Profile`], [`RequestError::Issue`] or [`RequestError::PostIssuance`]: each is a
+/// bug in this program.
 pub fn certify(
     grant: &Grant,
     ca: &CaCertificate,
@@ -109,7 +108,7 @@ pub fn certify(
     Ok(certificate)
 }
 
-/// 64 random bits. A request without them fails later, where the serial number needs more.
+/// 64 random bits. If there are none, the request fails later, when the serial number is generated.
 fn request_id() -> String {
     let mut id = [0; 8];
     let _ = SystemRandom::new().fill(&mut id);

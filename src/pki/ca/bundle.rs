@@ -1,4 +1,4 @@
-//! A CA's key and certificate together, as a backup keeps them.
+//! A CA's key and certificate together, for backups.
 
 use super::certificate::CaCertificate;
 use super::error::{CaCertificateError, CaError};
@@ -9,17 +9,17 @@ use crate::system::escape;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// A CA's private key and certificate, which fit, as they are kept in a backup: two PEM blocks.
+/// A CA's private key and matching certificate: two PEM blocks.
 pub(crate) struct CaBundle {
     key: Zeroizing<String>,
     certificate: CaCertificate,
 }
 
 impl CaBundle {
-    /// Takes the two from their files.
+    /// Loads both from their files.
     ///
     /// # Errors
-    /// [`CaError`], as loading each of them has it.
+    /// [`CaError`].
     pub(crate) fn load(certificate: &Path, key: &Path, now: i64) -> Result<Self, CaError> {
         let path = escape::path(key);
         let certificate = CaCertificate::load(certificate, now)?;
@@ -27,10 +27,10 @@ impl CaBundle {
         Self::from_key(&pem, certificate).map_err(|cause| CaError::Key { path, cause })
     }
 
-    /// Takes the two from what [`CaBundle::to_pem`] has made, which was found at `path`.
+    /// Parses the output of [`CaBundle::to_pem`]. `path` is for messages.
     ///
     /// # Errors
-    /// [`CaError`]: it does not hold a CA's key and certificate that fit.
+    /// [`CaError`], if it does not contain a CA's key and matching certificate.
     pub(crate) fn parse(pem: &[u8], path: &Path, now: i64) -> Result<Self, CaError> {
         let path = escape::path(path);
         let blocks = pem::parse_many(pem).unwrap_or_default();
@@ -51,8 +51,7 @@ impl CaBundle {
     }
 
     fn from_key(pem: &[u8], certificate: CaCertificate) -> Result<Self, PrivateKeyError> {
-        // The one key block among whatever else there is, and as it stands: an encoding of ours
-        // would be one more thing to get wrong.
+        // The block is copied, not re-encoded: what could be read before can be read from the copy.
         PrivateKey::from_pem(pem, Some(certificate.public_key()))?;
         let blocks = pem::parse_many(pem).map_err(|_| PrivateKeyError::Malformed)?;
         let key = blocks
@@ -67,19 +66,17 @@ impl CaBundle {
         })
     }
 
-    /// The private key, PEM.
     #[must_use]
     pub(crate) fn key_pem(&self) -> &str {
         &self.key
     }
 
-    /// The certificate.
     #[must_use]
     pub(crate) fn certificate(&self) -> &CaCertificate {
         &self.certificate
     }
 
-    /// Key and certificate, PEM: what `age --decrypt` shows, and can be put in place by hand.
+    /// Key and certificate, PEM. `age --decrypt` prints it, so that a restore by hand is possible.
     #[must_use]
     pub(crate) fn to_pem(&self) -> Zeroizing<String> {
         Zeroizing::new([self.key.as_str(), &self.certificate.pem()].concat())

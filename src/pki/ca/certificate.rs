@@ -1,4 +1,4 @@
-//! The CA certificate, and whether it may sign client certificates now.
+//! The CA certificate, which must be allowed to sign client certificates now.
 
 use super::error::{CaCertificateError, CaError};
 use crate::pki::pem::encode_certificate;
@@ -17,7 +17,7 @@ const SIZE_LIMIT: u64 = 64 * 1024;
 
 const CERTIFICATE: &str = "CA certificate";
 
-/// A CA certificate that may sign client certificates.
+/// A CA certificate that may sign client certificates and is in force.
 #[derive(Clone, Debug)]
 pub struct CaCertificate {
     der: Vec<u8>,
@@ -29,12 +29,10 @@ pub struct CaCertificate {
 }
 
 impl CaCertificate {
-    /// Loads the CA certificate, and checks that it may sign client certificates now.
-    ///
-    /// `now` is in seconds since 1970.
+    /// Loads a CA certificate and checks it. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// [`CaError`], with the path and the remedy.
+    /// [`CaError`].
     pub fn load(path: &Path, now: i64) -> Result<Self, CaError> {
         let pem = TrustedFile::open(CERTIFICATE, path, Protection::Public)?.read(SIZE_LIMIT)?;
         Self::from_pem(&pem, now).map_err(|cause| CaError::Certificate {
@@ -43,7 +41,7 @@ impl CaCertificate {
         })
     }
 
-    /// Takes one PEM certificate, with the same checks.
+    /// Parses a single PEM certificate, with the same checks.
     ///
     /// # Errors
     /// [`CaCertificateError`], with the first check that fails.
@@ -114,45 +112,45 @@ impl CaCertificate {
         &self.der
     }
 
-    /// The certificate, PEM, and nothing else that its file may hold.
+    /// The certificate, PEM, without other text of its file.
     #[must_use]
     pub fn pem(&self) -> String {
         encode_certificate(&self.der)
     }
 
-    /// The subject, DER, byte for byte: the issuer of what it signs.
+    /// The bytes of the subject, DER: the issuer of the certificates that it signs.
     #[must_use]
     pub fn subject(&self) -> &[u8] {
         &self.subject
     }
 
-    /// Its public key.
+    /// The public key.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 
-    /// Its subject key identifier, if it has one.
+    /// The subject key identifier, if it has one.
     #[must_use]
     pub fn key_identifier(&self) -> Option<&[u8]> {
         self.key_identifier.as_deref()
     }
 
-    /// The beginning of its validity, in seconds since 1970.
+    /// notBefore, in seconds since 1970.
     #[must_use]
     pub fn not_before(&self) -> i64 {
         self.not_before
     }
 
-    /// The end of its validity, in seconds since 1970.
+    /// notAfter, in seconds since 1970.
     #[must_use]
     pub fn not_after(&self) -> i64 {
         self.not_after
     }
 }
 
-/// RFC 5280, sections 4.2.1.3, 4.2.1.9 and 4.2.1.12. Go, and so etcd, applies a CA's
-/// extendedKeyUsage to what it signs.
+/// RFC 5280, sections 4.2.1.3, 4.2.1.9 and 4.2.1.12. Go, and so etcd, applies the extendedKeyUsage
+/// of a CA to the certificates that it signs.
 fn may_sign(certificate: &X509Certificate<'_>) -> Result<(), CaCertificateError> {
     let malformed = |_| CaCertificateError::Malformed;
     let constraints = certificate.basic_constraints().map_err(malformed)?;
@@ -167,7 +165,8 @@ fn may_sign(certificate: &X509Certificate<'_>) -> Result<(), CaCertificateError>
     if extended.is_some_and(|extension| !extension.value.any && !extension.value.client_auth) {
         return Err(CaCertificateError::NoClientAuth);
     }
-    // What a path's end must fulfil, and what nobody there knows (sections 4.2 and 4.2.1.10).
+    // Name constraints apply to the certificates that it signs, and an unknown critical extension
+    // makes the path invalid (sections 4.2.1.10 and 4.2).
     for extension in certificate.extensions() {
         match extension.parsed_extension() {
             ParsedExtension::NameConstraints(_) => {

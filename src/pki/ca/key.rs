@@ -1,6 +1,6 @@
-//! The CA's private key: opened early, read late, wiped at once.
+//! The CA's private key: its file is opened early and read late, and its memory is wiped after use.
 //!
-//! The bytes of a CA's private key are handled here and in `bundle`, and nowhere else.
+//! Only this module and `bundle` handle the bytes of a CA's private key.
 
 use super::certificate::CaCertificate;
 use super::error::CaError;
@@ -16,20 +16,20 @@ const SIZE_LIMIT: u64 = 64 * 1024;
 
 const KEY: &str = "CA key";
 
-/// The CA's private key, which belongs to its certificate. It cannot be shown or copied.
+/// The CA's private key, which matches its certificate. It implements neither `Debug` nor `Clone`.
 pub struct CaKey(PrivateKey);
 
 impl CaKey {
-    /// Signs with the algorithm that the profile has for this kind of key.
+    /// Signs with the algorithm that the profile has for this type of key.
     ///
     /// # Errors
-    /// [`PrivateKeyError::Signing`], when the system has no random numbers.
+    /// [`PrivateKeyError::Signing`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PrivateKeyError> {
         self.0.sign(message)
     }
 }
 
-/// The CA key's file, opened and checked, and not yet read.
+/// The file of the CA key, opened and checked, but not read yet.
 #[derive(Debug)]
 pub struct CaKeyFile {
     file: TrustedFile,
@@ -37,10 +37,10 @@ pub struct CaKeyFile {
 }
 
 impl CaKeyFile {
-    /// Opens the key's file.
+    /// Opens the file, and checks who can access it.
     ///
     /// # Errors
-    /// [`FileError`]: it is missing, or not protected as a secret must be.
+    /// [`CaError::File`].
     pub fn open(path: &Path) -> Result<Self, CaError> {
         Ok(Self {
             file: TrustedFile::open(KEY, path, Protection::Secret)?,
@@ -51,7 +51,7 @@ impl CaKeyFile {
     /// Reads the key.
     ///
     /// # Errors
-    /// [`CaError`]: it is no key that can sign, or not the certificate's.
+    /// [`CaError`], if it cannot be used or does not match the certificate.
     pub fn read(self, certificate: &CaCertificate) -> Result<CaKey, CaError> {
         let path = self.path.clone();
         PrivateKey::from_pem(&self.read_pem()?, Some(certificate.public_key()))
@@ -59,18 +59,17 @@ impl CaKeyFile {
             .map_err(|cause| CaError::Key { path, cause })
     }
 
-    /// Reads the file as it is.
     pub(super) fn read_pem(self) -> Result<Zeroizing<Vec<u8>>, CaError> {
         Ok(self.file.read(SIZE_LIMIT)?)
     }
 
-    /// Reads the key for one piece of work, after which it is not in memory any more.
+    /// Reads the key, calls `work` with it, and wipes it from memory.
     ///
-    /// The heap is wiped as it is freed (see `main`), and the stack here: ring keeps keys on
-    /// both, and wipes neither.
+    /// ring leaves copies of keys on the heap and on the stack. The allocator (see `bin`) wipes the
+    /// heap as it is freed; this wipes the stack.
     ///
     /// # Errors
-    /// [`CaError`], as [`CaKeyFile::read`] does, or the work's own.
+    /// [`CaError`], or the error of `work`.
     pub fn with_key<T, E: From<CaError>>(
         self,
         certificate: &CaCertificate,
@@ -87,12 +86,12 @@ fn call_out_of_line<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Overwrites what calls that have returned left on the stack, deeper than any of them went.
+/// Overwrites what earlier calls have left on the stack, to a greater depth than they used.
 #[inline(never)]
 fn wipe_stack() {
     black_box([0_u8; STACK]);
 }
 
-/// A whole request uses 19 KiB, whatever the CA's key (valgrind --tool=massif --stacks=yes);
-/// unoptimized builds several times that.
+/// A request uses 19 KiB with any type of CA key (valgrind --tool=massif --stacks=yes), and several
+/// times that in unoptimized builds.
 const STACK: usize = if cfg!(debug_assertions) { 256 } else { 32 } * 1024;

@@ -1,4 +1,4 @@
-//! `SSH_ORIGINAL_COMMAND`, parsed into a closed set.
+//! Parsing `SSH_ORIGINAL_COMMAND` into one of three requests.
 
 use crate::pki::master_name::{MasterName, NameError};
 use crate::system::escape::escape;
