@@ -114,6 +114,7 @@ fn every_test_that_the_security_page_names_is_run() {
 /// `make deb` puts these into the packages.
 #[test]
 fn debian_changelogs_begin_with_this_version() {
+    let trailer = Regex::new(r"(?m)^ -- \S.* <\S+@\S+>  [A-Z][a-z]{2}, \d\d .* \+0000$").unwrap();
     for package in ["etcd-signer", "etcd-client-cert"] {
         let script = source("packaging/changelog.sh");
         let output = Command::new(script).arg(package).output().unwrap();
@@ -122,8 +123,6 @@ fn debian_changelogs_begin_with_this_version() {
         let version = env!("CARGO_PKG_VERSION");
         let first = format!("{package} ({version}-1) unstable; urgency=medium\n\n  * ");
         assert!(text.starts_with(&first), "{text}");
-        let trailer =
-            Regex::new(r"(?m)^ -- \S.* <\S+@\S+>  [A-Z][a-z]{2}, \d\d .* \+0000$").unwrap();
         let releases = text.matches(") unstable;").count();
         assert_eq!(trailer.find_iter(&text).count(), releases, "{text}");
         // lintian's limit.

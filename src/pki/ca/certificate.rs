@@ -17,7 +17,7 @@ const SIZE_LIMIT: u64 = 64 * 1024;
 
 const CERTIFICATE: &str = "CA certificate";
 
-/// A CA certificate that may sign client certificates and is in force.
+/// A CA certificate that may sign client certificates.
 #[derive(Clone, Debug)]
 pub struct CaCertificate {
     der: Vec<u8>,
