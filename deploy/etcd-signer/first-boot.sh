@@ -319,6 +319,8 @@ check_host() {
             fi
         done
     fi
+    # Where sshd is started by a socket, its directory exists only while somebody is logged in.
+    [ -d /run/sshd ] || mkdir -m 0755 /run/sshd
     sshd -t || fail "sshd's own settings have an error (sshd -t): nothing is added to them"
     # Everything that opening the endpoint will need.
     [ "$command" = join ] || etcd-signer-endpoint test --networks "$networks" || fail "the endpoint could not be opened: see above"

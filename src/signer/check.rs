@@ -8,23 +8,44 @@ mod files;
 mod host;
 mod login;
 mod member;
+mod networks;
+mod sshd;
 
 use crate::system::settings::SettingsSource;
+use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// What to look at.
+/// What to check.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckOptions {
-    /// Which settings.
-    pub settings: SettingsSource,
-    /// An address that may log in. Without it, one of the networks that the drop-in names.
-    pub inside: Option<String>,
-    /// One that may not.
-    pub outside: String,
+    pub(crate) settings: SettingsSource,
+    /// The groups to check. Without any, all of them.
+    pub(crate) only: Vec<CheckGroup>,
+    /// Addresses that may log in. Without any, one of each network that the drop-in names.
+    pub(crate) inside: Vec<String>,
+    /// Addresses that may not. Without any, one of each family, outside of the networks.
+    pub(crate) outside: Vec<String>,
+    /// Networks to assess before they are written into the drop-in.
+    pub(crate) networks: Option<String>,
     /// Print JSON.
-    pub json: bool,
+    pub(crate) json: bool,
+}
+
+/// A part of the checks that can be made by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckGroup {
+    /// Settings, the CA's files, the program and the account
+    Files,
+    /// What sshd would do with a login as signer
+    Sshd,
+    /// Whether a master can log in, and what it is answered
+    Login,
+    /// This host as a member of the etcd cluster
+    Member,
+    /// The kernel and the clock
+    Host,
 }
 
 /// Where everything is that the package and `first-boot.sh` have put in place.
@@ -138,7 +159,7 @@ impl Report {
     }
 }
 
-/// Looks at everything. `now` is in seconds since 1970.
+/// Makes the checks that are asked for. `now` is in seconds since 1970.
 #[must_use]
 pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
     let places = Places::default();
@@ -146,22 +167,63 @@ pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
     if !rustix::process::geteuid().is_root() {
         report.warn(
             "user",
-            "this is not root: much of it cannot be looked at (sudo etcd-signer check)",
+            "this is not root: much of it cannot be checked (sudo etcd-signer check)",
         );
     }
-    let ca = files::check(options, &places, now, &mut report);
-    login::check(options, &places, ca.signs, &mut report);
-    member::check(&places, ca.certificate.as_ref(), now, &mut report);
-    host::check(&mut report);
+    let wants = |group| options.only.is_empty() || options.only.contains(&group);
+    if let Some(list) = &options.networks {
+        match networks::parse(list) {
+            Some(networks) => sshd::assess_networks(&networks, &mut report),
+            None => report.fail(
+                "networks",
+                format!(
+                    "{}: not a list of networks such as 10.0.0.0/24,fd00::/64",
+                    list.escape_default()
+                ),
+            ),
+        }
+        return report;
+    }
+    let mut unused = Report::default();
+    let files = if wants(CheckGroup::Files) {
+        &mut report
+    } else {
+        &mut unused
+    };
+    // The others need to know of the CA.
+    let ca = files::check(options, &places, now, files);
+    let drop_ins = networks::read(&places.drop_ins);
+    if wants(CheckGroup::Sshd) {
+        sshd::check(options, &places, &drop_ins, ca.signs, &mut report);
+    }
+    if wants(CheckGroup::Login) {
+        login::check(options, &places, &drop_ins, ca.signs, now, &mut report);
+    }
+    if wants(CheckGroup::Member) {
+        member::check(&places, ca.certificate.as_ref(), now, &mut report);
+    }
+    if wants(CheckGroup::Host) {
+        host::check(&mut report);
+    }
     report
 }
 
-/// When something ends, for people: a date, and the days that are left.
+/// When something ends, for people: a date, and the time that is left: in hours below two days.
 fn until(end: i64, now: i64) -> String {
+    const HOUR: i64 = 3600;
     let date = time::OffsetDateTime::from_unix_timestamp(end)
         .map_or_else(|_| "?".to_owned(), |end| end.date().to_string());
-    let days = end.saturating_sub(now).wrapping_div(86_400);
-    format!("until {date}, {days} days")
+    let left = end.saturating_sub(now);
+    if left < 48 * HOUR {
+        format!("until {date}, {} hours", left.wrapping_div(HOUR))
+    } else {
+        format!("until {date}, {} days", left.wrapping_div(24 * HOUR))
+    }
+}
+
+/// Whether it ends within 30 days.
+fn ends_soon(end: i64, now: i64) -> bool {
+    end.saturating_sub(now) < 30 * 24 * 3600
 }
 
 /// Whether a third of its time, or less, is left.
@@ -172,7 +234,7 @@ fn last_third(start: i64, end: i64, now: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, Verdict, last_third, until};
+    use super::{Report, Verdict, ends_soon, last_third, until};
 
     #[test]
     fn the_worst_counts() {
@@ -191,6 +253,15 @@ mod tests {
         assert!(!last_third(0, 90, 59));
         assert!(last_third(0, 90, 60));
         assert!(last_third(0, 90, 200));
-        assert_eq!(until(86_400 * 2, 0), "until 1970-01-03, 2 days");
+    }
+
+    #[test]
+    fn time_left_is_in_hours_below_two_days() {
+        let day = 86_400;
+        assert_eq!(until(day * 2, 0), "until 1970-01-03, 2 days");
+        assert_eq!(until(day * 2 - 1, 0), "until 1970-01-02, 47 hours");
+        assert_eq!(until(day, 0), "until 1970-01-02, 24 hours");
+        assert_eq!(until(3599, 0), "until 1970-01-01, 0 hours");
+        assert!(ends_soon(30 * day - 1, 0) && !ends_soon(30 * day, 0));
     }
 }

@@ -5,7 +5,7 @@ use crate::pki::member_host::MemberHost;
 use crate::pki::private_key::KeyAlgorithm;
 use crate::signer::ca_backup::{BackupOptions, RestoreOptions};
 use crate::signer::ca_init::CaInitOptions;
-use crate::signer::check::CheckOptions;
+use crate::signer::check::{CheckGroup, CheckOptions};
 use crate::signer::member_sign::MemberSignOptions;
 use crate::system::settings::SettingsSource;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -87,12 +87,19 @@ struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// An address in the allowed networks, instead of one that is taken from the drop-in
+    /// Make these checks alone; may be given again
+    #[arg(long, value_name = "GROUP", value_enum)]
+    only: Vec<CheckGroup>,
+    /// An address in the allowed networks, instead of one of each network in the drop-in; may be
+    /// given again
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
-    inside: Option<String>,
-    /// An address outside the allowed networks
-    #[arg(long, value_name = "ADDRESS", default_value = "198.51.100.7", value_parser = address)]
-    outside: String,
+    inside: Vec<String>,
+    /// An address outside the allowed networks, instead of one of each family; may be given again
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    outside: Vec<String>,
+    /// Assess these networks alone, before they are opened
+    #[arg(long, value_name = "NETWORK,...")]
+    networks: Option<String>,
     /// Settings file to use instead of /etc/etcd-signer/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -167,8 +174,10 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<SignerInvocation, clap::
         }
         SignerCommand::Check(args) => SignerInvocation::Check(CheckOptions {
             settings: args.config.into(),
+            only: args.only,
             inside: args.inside,
             outside: args.outside,
+            networks: args.networks,
             json: args.json,
         }),
         SignerCommand::Ca(CaCommand::Backup(args)) => SignerInvocation::CaBackup(BackupOptions {

@@ -4,16 +4,17 @@
 
 # shellcheck disable=SC2016 # what is quoted is the hosts' to expand
 # shellcheck disable=SC2154 # $package
-passed=0
+# shellcheck source=../tools/rows.sh
+. tests/tools/rows.sh
 # ok WHAT COMMAND...: a check, by name. What the command printed is shown if it fails.
 ok() {
     local what=$1 output
     shift
     if output=$("$@" 2>&1); then
-        passed=$((passed + 1))
-        echo "ok      | $what"
+        report ok "$what"
     else
-        printf 'FAILED  | %s\n%s\n' "$what" "$output" >&2
+        report FAILED "$what" >&2
+        echo "$output" >&2
         exit 1
     fi
 }
@@ -22,15 +23,16 @@ refused() {
     local what=$1 words=$2 output
     shift 2
     if output=$("$@" 2>&1); then
-        printf 'FAILED  | %s: it was not refused\n%s\n' "$what" "$output" >&2
+        report FAILED "$what" "it was not refused" >&2
+        echo "$output" >&2
         exit 1
     fi
     if ! grep -qF -- "$words" <<<"$output"; then
-        printf 'FAILED  | %s: not with «%s», but\n%s\n' "$what" "$words" "$output" >&2
+        report FAILED "$what" "not with «$words», but:" >&2
+        echo "$output" >&2
         exit 1
     fi
-    passed=$((passed + 1))
-    echo "ok      | $what: $(grep -F -m 1 -- "$words" <<<"$output" | cut -c1-170)"
+    report ok "$what" "$(grep -F -m 1 -- "$words" <<<"$output" | cut -c1-170)"
 }
 same() { [ "$1" = "$2" ] || { diff <(echo "$1") <(echo "$2"); return 1; }; }
 install_client() {
@@ -178,11 +180,11 @@ looks() { # WHAT LINE BREAK MEND
     on n1 "$4"
     after=$(on n1 'etcd-signer check' || :)
     if ! grep -qE "^$2" <<<"$report" || grep -qE "^$2" <<<"$after"; then
-        printf 'FAILED  | %s: not «%s» when broken, or still when mended\n%s\n--\n%s\n' "$1" "$2" "$report" "$after" >&2
+        report FAILED "$1" "not «$2» when broken, or still when repaired:" >&2
+        printf '%s\n--\n%s\n' "$report" "$after" >&2
         exit 1
     fi
-    passed=$((passed + 1))
-    echo "ok      | $1: $(grep -m 1 -E "^$2" <<<"$report" | cut -c1-150)"
+    report ok "$1" "$(grep -m 1 -E "^$2" <<<"$report" | cut -c1-150)"
 }
 report=$(on n1 'etcd-signer check; echo "exit $?"')
 echo "${report//$'\n'/$'\n'        }" | sed '1s/^/        /'

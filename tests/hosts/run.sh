@@ -1,6 +1,7 @@
 #!/bin/bash
-# run.sh SIGNER.deb CLIENT.deb: the tests that need several hosts. Root. Everything runs in namespaces
-# that end with this script, in a folder under target/.
+# run.sh SIGNER.deb CLIENT.deb: the tests that need several hosts, of the Debian release that RELEASE
+# names (bookworm, trixie). Root. Everything runs in namespaces that end with this script, in a folder
+# under target/.
 set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -44,4 +45,4 @@ package=$(realpath "$1") client_package=$(realpath "$2")
 # shellcheck source=tests/hosts/cluster.sh
 . tests/hosts/cluster.sh
 echo
-echo "test result: ok. $passed passed; 0 failed, on several hosts, in $SECONDS s"
+echo "test result: ok. $passed passed; 0 failed, on several hosts of Debian $RELEASE, in $SECONDS s"

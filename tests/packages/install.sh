@@ -133,21 +133,23 @@ END
     chmod 755 $host/usr/sbin/sshd
 }
 old_sshd() {
-    start_sshd
     make_old_sshd
-    install_deb && same_settings && says "UnusedConnectionTimeout" && says "$drop_in.disabled now" || return 1
-    [ ! -e $host$drop_in ] && [ -f $host$drop_in.disabled ] || { said="still in place"; return 1; }
-    [ "$(reloads)" = 0 ] || { said="reloaded"; return 1; }
-    on sshd -t || { said="sshd -t fails"; return 1; }
-    quietly on dpkg --purge etcd-signer && [ ! -e $host$drop_in.disabled ] || { said="purge leaves it"; return 1; }
-    said="an sshd that does not take the drop-in: put away, sshd not touched, and told why"
+    start_sshd
+    install_deb && same_settings && says "does not know a line" && says "UnusedConnectionTimeout" || return 1
+    grep -q '^# unknown to this sshd: *UnusedConnectionTimeout' $host$drop_in || { said="the line stays"; return 1; }
+    forced 192.0.2.7 && on sshd -t || { said="no forced command"; return 1; }
+    [ "$(reloads)" = 1 ] || { said="not reloaded"; return 1; }
+    make_ca && open_endpoint && kill -HUP "$(cat $host/run/sshd.pid)" && sleep 1
+    get_certificate >/mnt/answer
+    cmp -s /mnt/answer $host/etc/etcd/pki/ca.crt || { said="$(cat /mnt/ssh.err)"; return 1; }
+    said="an sshd that does not know a keyword of the drop-in: that line is commented out, told, and it answers"
 }
 old_sshd_broken_config() {
     make_old_sshd
     echo 'NoSuchKeyword yes' >$host/etc/ssh/sshd_config.d/90-broken.conf
-    install_deb && says "$drop_in.disabled now" || return 1
-    said="the same, in a configuration that is broken besides"
-    [ ! -e $host$drop_in ]
+    install_deb && says "an error that is not of this package" && says NoSuchKeyword || return 1
+    said="the same, in a configuration that is broken besides: the drop-in stays, sshd is not touched"
+    [ -f $host$drop_in ]
 }
 
 first_boot() {

@@ -47,6 +47,14 @@ fn every_attack_through_sshd_gets_nothing() {
     }
 }
 
+#[test]
+fn check_and_endpoint_know_hardened_hosts() {
+    if crate::harness::is_root("logins through sshd, in namespaces of their own") {
+        let mut script = Script::start("login.sh");
+        assert!(script.0.wait().unwrap().success(), "see the table above");
+    }
+}
+
 /// What must hold for the account however the client logs in is the same in both files.
 #[test]
 fn both_drop_ins_close_the_account_alike() {

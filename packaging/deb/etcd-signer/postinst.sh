@@ -15,8 +15,10 @@ make_account() {
     fi
 }
 
-# sshd goes on as before, or not at all differently: a drop-in that it does not take is put away.
+# sshd goes on as before, or not at all differently: a keyword of the drop-in that it does not know is
+# commented out, and a drop-in that it does not take is put away.
 settle_sshd() {
+    [ ! -f "$drop_in" ] || adapt_drop_in
     if sshd_accepts; then
         reload_sshd
         tell_effect
@@ -28,12 +30,25 @@ settle_sshd() {
         say "this sshd does not take $drop_in:"
         say "    $complaint"
         say "so it is $drop_in.disabled now, and sshd was not touched. There is no"
-        say "endpoint until you have mended the file, given it back its name, and reloaded sshd."
+        say "endpoint until you have corrected the file, given it back its name, and reloaded sshd."
     else
         say "sshd's configuration has an error that is not of this package, so sshd was not reloaded:"
         say "    $complaint"
-        say "mend it, and then: systemctl reload ssh"
+        say "correct it, and then: systemctl reload ssh"
     fi
+}
+
+# An sshd before 9.2 does not start with UnusedConnectionTimeout.
+adapt_drop_in() {
+    adapted=
+    while ! sshd_accepts -f "$drop_in"; do
+        line=$(printf '%s\n' "$why" | sed -n "s|^${drop_in}[: ]*line \([0-9]*\): Bad configuration option.*|\1|p" | head -n 1)
+        [ -n "$line" ] || break
+        say "this sshd does not know a line of $drop_in, which is commented out:$(sed -n "${line}p" "$drop_in")"
+        sed -i "${line}s/^/# unknown to this sshd: /" "$drop_in"
+        adapted=yes
+    done
+    [ -z "$adapted" ] || say "see /usr/share/doc/etcd-signer/docs/SSHD.md for what it bounded."
 }
 
 # Whether it is the drop-in that sshd does not take: all is well without it, or it fails alone.
@@ -45,13 +60,17 @@ at_fault() {
     [ $fault = yes ]
 }
 
+# The list of what sshd must answer is the program's.
 tell_effect() {
     [ -f "$drop_in" ] || return 0
-    effective "$account" 198.51.100.1 2>/dev/null |
-        grep -qx 'forcecommand /usr/bin/etcd-signer serve' || {
-        say "sshd does not read $drop_in: put this line first in /etc/ssh/sshd_config:"
-        say "    Include $drop_ins/*.conf"
-    }
+    finding=$(/usr/bin/etcd-signer check --only sshd 2>/dev/null | grep '^FAIL') || return 0
+    say "$finding"
+    case $finding in
+        *forcecommand*)
+            say "if sshd does not read $drop_in, put this line first in /etc/ssh/sshd_config:"
+            say "    Include $drop_ins/*.conf"
+            ;;
+    esac
 }
 
 # Only where nothing is to be lost by running it.

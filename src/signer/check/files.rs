@@ -1,6 +1,6 @@
 //! The settings, the CA's files, the program, and the account.
 
-use super::{CheckOptions, Places, Report, last_third, until};
+use super::{CheckOptions, Places, Report, ends_soon, last_third, until};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::error::CaError;
 use crate::pki::ca::key::CaKeyFile;
@@ -64,7 +64,7 @@ fn ca_certificate(config: &SignerConfig, now: i64, report: &mut Report) -> Optio
                 config.ca_certificate.display(),
                 until(ca.not_after(), now)
             );
-            if last_third(ca.not_before(), ca.not_after(), now) {
+            if last_third(ca.not_before(), ca.not_after(), now) || ends_soon(ca.not_after(), now) {
                 report.warn(
                     "CA certificate",
                     format!("{text}: plan its successor (RUNBOOK, Rotate the CA)"),

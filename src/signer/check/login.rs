@@ -1,198 +1,331 @@
-//! What sshd would do with a login as `signer`, and what the signer answers then.
+//! Whether a master can log in as `signer`, and what the signer answers then.
 
+use super::networks::{DropIns, LoginBy, OpenLogin};
+use super::sshd::effective;
 use super::{CheckOptions, Places, Report};
 use crate::system::account;
 use crate::system::child::{Ending, run};
+use crate::system::new_file;
 use crate::system::settings::SettingsSource;
-use std::collections::BTreeMap;
+use nix::ifaddrs::getifaddrs;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 const TIME: Duration = Duration::from_secs(20);
 const SIZE: usize = 64 * 1024;
+const DAY: i64 = 24 * 60 * 60;
 
-/// What must hold for everybody, wherever from (sshd_config(5), as `sshd -T` prints it).
-const ALWAYS: &[(&str, &str)] = &[
-    ("forcecommand", "/usr/bin/etcd-signer serve"),
-    ("permittty", "no"),
-    ("disableforwarding", "yes"),
-    ("allowagentforwarding", "no"),
-    ("x11forwarding", "no"),
-    ("permittunnel", "no"),
-    ("permituserrc", "no"),
-    ("maxsessions", "1"),
-    ("kbdinteractiveauthentication", "no"),
-    ("hostbasedauthentication", "no"),
-    ("gssapiauthentication", "no"),
-];
-
-/// What besides must hold outside of the networks.
-const OUTSIDE: &[(&str, &str)] = &[
-    ("permitemptypasswords", "no"),
-    ("passwordauthentication", "no"),
-    ("pubkeyauthentication", "no"),
-];
-
-/// The networks that the package comes with, which nobody has (RFC 5737, RFC 3849).
-const NOBODY: &str = "192.0.2.0/24,2001:db8::/32";
-
-pub(super) fn check(options: &CheckOptions, places: &Places, signs: bool, report: &mut Report) {
-    let networks = networks(places);
-    let inside = options.inside.clone().or_else(|| {
-        let first = networks.as_deref()?.split(',').next()?;
-        Some(first.split('/').next()?.to_owned())
-    });
-    let closed = networks.as_deref() == Some(NOBODY) && options.inside.is_none();
-    sshd(
-        places,
-        inside.as_deref(),
-        &options.outside,
-        closed,
-        signs,
-        report,
-    );
-    if !closed {
-        let keys = places.drop_ins.join("00-etcd-signer-keys.conf");
-        let open = places.drop_ins.join("00-etcd-signer.conf");
-        password(keys.exists() && !open.exists(), report);
+pub(super) fn check(
+    options: &CheckOptions,
+    places: &Places,
+    drop_ins: &DropIns,
+    signs: bool,
+    now: i64,
+    report: &mut Report,
+) {
+    if let DropIns::Open(open) = drop_ins {
+        password(open, now, report);
+        for login in open {
+            match login.by {
+                LoginBy::Key => keys(places, login, report),
+                LoginBy::Placement if signs => over_ssh(places, login, report),
+                LoginBy::Placement => {}
+            }
+        }
     }
     if signs {
         answers(options, places, report);
     }
 }
 
-/// The addresses of the line that opens the login.
-fn networks(places: &Places) -> Option<String> {
-    ["00-etcd-signer.conf", "00-etcd-signer-keys.conf"]
-        .iter()
-        .filter_map(|name| fs::read_to_string(places.drop_ins.join(name)).ok())
-        .find_map(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix("Match User signer Address "))
-                .map(|networks| networks.trim().to_owned())
+/// shadow(5), without the fields that nobody uses. Days are counted since 1970.
+struct Shadow {
+    password: String,
+    last_change: Option<i64>,
+    maximum: Option<i64>,
+    inactive: Option<i64>,
+    expires: Option<i64>,
+}
+
+impl Shadow {
+    fn of(account: &str) -> Option<Self> {
+        let shadow = fs::read_to_string("/etc/shadow").ok()?;
+        shadow.lines().find_map(|line| Self::parse(line, account))
+    }
+
+    fn parse(line: &str, account: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [
+            name,
+            password,
+            last_change,
+            _,
+            maximum,
+            _,
+            inactive,
+            expires,
+            ..,
+        ] = fields.as_slice()
+        else {
+            return None;
+        };
+        let number = |field: &str| field.parse().ok();
+        (*name == account).then(|| Self {
+            password: (*password).to_owned(),
+            last_change: number(last_change),
+            maximum: number(maximum).filter(|days| (0..99_999).contains(days)),
+            inactive: number(inactive),
+            expires: number(expires),
         })
-}
-
-fn sshd(
-    places: &Places,
-    inside: Option<&str>,
-    outside: &str,
-    closed: bool,
-    signs: bool,
-    report: &mut Report,
-) {
-    const SUBJECT: &str = "sshd";
-    let Some(inside) = inside else {
-        report.fail(
-            SUBJECT,
-            format!(
-                "{} has no drop-in of the endpoint: install the package again",
-                places.drop_ins.display()
-            ),
-        );
-        return;
-    };
-    let asked =
-        effective(places, inside).and_then(|inside| Ok((inside, effective(places, outside)?)));
-    let (there, elsewhere) = match asked {
-        Ok(asked) => asked,
-        Err(why) => {
-            report.fail(
-                SUBJECT,
-                format!("it cannot tell what it would do (sshd -T): {why}"),
-            );
-            return;
-        }
-    };
-    let wrong = |settings: &BTreeMap<String, String>, wanted: &[(&str, &str)]| {
-        wanted
-            .iter()
-            .find(|(key, value)| settings.get(*key).map(String::as_str) != Some(*value))
-            .map(|(key, value)| {
-                let found = settings.get(*key).map_or("nothing", String::as_str);
-                format!("{key} is {found}, not {value}")
-            })
-    };
-    let open = |key| there.get(key).map(String::as_str) == Some("yes");
-    if let Some(wrong) = wrong(&there, ALWAYS).or_else(|| wrong(&elsewhere, ALWAYS)) {
-        report.fail(
-            SUBJECT,
-            format!("for signer, {wrong}: does an earlier file of sshd_config.d speak of it?"),
-        );
-    } else if let Some(wrong) = wrong(&elsewhere, OUTSIDE) {
-        report.fail(
-            SUBJECT,
-            format!("from {outside}, which is outside, {wrong}: nobody must get in from there"),
-        );
-    } else if closed && signs {
-        report.warn(
-            SUBJECT,
-            "nobody is let in yet: etcd-signer-endpoint open --networks ...",
-        );
-    } else if closed {
-        report.ok(SUBJECT, "the endpoint is closed");
-    } else if !open("permitemptypasswords") && !open("pubkeyauthentication") {
-        report.fail(
-            SUBJECT,
-            format!("from {inside}, which is inside, nobody gets in: etcd-signer-endpoint open"),
-        );
-    } else {
-        report.ok(
-            SUBJECT,
-            format!("the forced command alone; open to {inside}, closed to {outside}"),
-        );
     }
 }
 
-/// What `sshd -T` says for a login as signer from an address.
-fn effective(places: &Places, address: &str) -> Result<BTreeMap<String, String>, String> {
-    // All that a Match line can ask for, or sshd refuses to answer.
-    let client = format!("user=signer,host=client,addr={address},laddr=127.0.0.1,lport=22");
-    let mut sshd = Command::new(&places.sshd);
-    let ended = run(sshd.args(["-T", "-C", &client]), b"", Some(SIZE), TIME)
-        .map_err(|error| format!("{}: {error}", places.sshd.display()))?;
-    match ended.ending {
-        Ending::Exited(status) if status.success() => {}
-        _ => {
-            let said = String::from_utf8_lossy(&ended.stderr);
-            let line = said.lines().next().unwrap_or("it did not answer");
-            return Err(line.escape_default().to_string());
-        }
-    }
-    Ok(String::from_utf8_lossy(&ended.stdout)
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect())
-}
-
-/// Login by placement needs an empty password, login by key a locked one.
-fn password(by_key: bool, report: &mut Report) {
+/// Login by placement needs an empty password, login by key a locked one. Neither may age.
+fn password(open: &[OpenLogin], now: i64, report: &mut Report) {
     const SUBJECT: &str = "password";
-    let Ok(shadow) = fs::read_to_string("/etc/shadow") else {
+    let Some(shadow) = Shadow::of(account::SIGNER) else {
         return;
     };
-    let field = shadow
-        .lines()
-        .find_map(|line| line.strip_prefix("signer:"))
-        .and_then(|rest| rest.split(':').next());
-    match field {
-        None => {}
-        Some("") if by_key => report.warn(
+    let by_placement = open.iter().any(|login| login.by == LoginBy::Placement);
+    let locked = shadow.password.starts_with(['!', '*']);
+    match shadow.password.as_str() {
+        "" if by_placement => report.ok(SUBJECT, "empty: the network is the credential"),
+        "" => report.warn(
             SUBJECT,
             "empty, though login is by key: local users can `su signer`: passwd --lock signer",
         ),
-        Some("") => report.ok(SUBJECT, "empty: the network is the credential"),
-        Some(field) if field.starts_with(['!', '*']) => {
-            report.ok(SUBJECT, "locked: login by key alone");
-        }
-        Some(_) => report.fail(
+        _ if locked && by_placement => report.fail(
+            SUBJECT,
+            "locked, so that no master gets in, since login is by placement: \
+             etcd-signer-endpoint open --networks ... (passwd --delete signer)",
+        ),
+        _ if locked => report.ok(SUBJECT, "locked: login by key alone"),
+        _ => report.fail(
             SUBJECT,
             "signer has a password: passwd --lock signer, or --delete for login by placement",
         ),
     }
+    ageing(&shadow, now, report);
+}
+
+/// PAM refuses the login of an account or password that has expired, from one day to the next.
+fn ageing(shadow: &Shadow, now: i64, report: &mut Report) {
+    const SUBJECT: &str = "expiry";
+    const REMEDY: &str = "chage -E -1 -M -1 -I -1 signer (etcd-signer-endpoint open does it)";
+    let today = now.div_euclid(DAY);
+    let day = |day: i64| {
+        time::OffsetDateTime::from_unix_timestamp(day.saturating_mul(DAY))
+            .map_or_else(|_| "?".to_owned(), |date| date.date().to_string())
+    };
+    if let Some(expires) = shadow.expires {
+        let text = format!("the account expires on {}", day(expires));
+        if expires <= today {
+            report.fail(SUBJECT, format!("{text}: no master gets in: {REMEDY}"));
+        } else {
+            report.warn(
+                SUBJECT,
+                format!("{text}, and no master gets in then: {REMEDY}"),
+            );
+        }
+        return;
+    }
+    if shadow.last_change == Some(0) {
+        report.fail(
+            SUBJECT,
+            "the password must be changed at the next login, so that no master gets in: \
+             chage -d -1 signer",
+        );
+        return;
+    }
+    let (Some(changed), Some(maximum)) = (shadow.last_change, shadow.maximum) else {
+        return;
+    };
+    let end = changed
+        .saturating_add(maximum)
+        .saturating_add(shadow.inactive.unwrap_or(0).max(0));
+    let text = format!("the password ages: its last day is {}", day(end));
+    if end < today {
+        report.fail(SUBJECT, format!("{text}: no master gets in: {REMEDY}"));
+    } else {
+        report.warn(
+            SUBJECT,
+            format!("{text}, and no master gets in then: {REMEDY}"),
+        );
+    }
+}
+
+/// sshd reads the keys as the account does.
+fn keys(places: &Places, login: &OpenLogin, report: &mut Report) {
+    const SUBJECT: &str = "keys";
+    let Some(first) = login.networks.first() else {
+        return;
+    };
+    let Ok(settings) = effective(places, &first.address().to_string()) else {
+        return;
+    };
+    let files = settings
+        .get("authorizedkeysfile")
+        .map_or("none", String::as_str);
+    let command = settings
+        .get("authorizedkeyscommand")
+        .map_or("none", String::as_str);
+    if files == "none" {
+        match command {
+            "none" => report.fail(
+                SUBJECT,
+                "sshd is told of no keys (AuthorizedKeysFile, AuthorizedKeysCommand): no master \
+                 gets in",
+            ),
+            command => report.ok(SUBJECT, format!("from {command}")),
+        }
+        return;
+    }
+    for file in files.split(' ') {
+        match readable_by_the_account(file) {
+            Ok(()) => report.ok(
+                SUBJECT,
+                format!("{file}; no login was tried: it needs a key"),
+            ),
+            Err(why) => report.fail(
+                SUBJECT,
+                format!("{file}: {why}: no master gets in (owner root, mode 0644)"),
+            ),
+        }
+    }
+}
+
+fn readable_by_the_account(file: &str) -> Result<(), String> {
+    if !Path::new(file).is_file() {
+        return Err("there is no such file".to_owned());
+    }
+    let mut test = Command::new("/usr/bin/test");
+    test.args(["-r", file]);
+    if let Some(account) = account::signer()
+        && rustix::process::geteuid().is_root()
+    {
+        test.uid(account.uid).gid(account.gid);
+    }
+    match run(&mut test, b"", Some(SIZE), TIME) {
+        Ok(ended) if matches!(ended.ending, Ending::Exited(status) if status.success()) => Ok(()),
+        Ok(_) => Err("the account cannot read it".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Logs in as a master does, from one of this host's own addresses. `sshd -T` knows nothing of a
+/// locked account, PAM's modules, or a deny rule.
+fn over_ssh(places: &Places, login: &OpenLogin, report: &mut Report) {
+    const SUBJECT: &str = "login";
+    let own: Vec<IpAddr> = own_addresses()
+        .into_iter()
+        .filter(|address| {
+            login
+                .networks
+                .iter()
+                .any(|network| network.contains(*address))
+        })
+        .collect();
+    let Some(address) = own.first() else {
+        report.ok(
+            SUBJECT,
+            "not tried: this host has no address in the networks. Try it from a master: \
+             ssh signer@HOST get-certificate",
+        );
+        return;
+    };
+    match log_in(places, *address) {
+        Ok(()) => report.ok(
+            SUBJECT,
+            format!("ssh signer@{address} get-certificate, as a master would: answered"),
+        ),
+        Err(why) => report.fail(
+            SUBJECT,
+            format!(
+                "ssh signer@{address} get-certificate, as a master would: {why}: a locked or \
+                 expired account, PAM (nullok, pam_access), DenyUsers or AllowUsers? (RUNBOOK, \
+                 Messages: Permission denied)"
+            ),
+        ),
+    }
+}
+
+fn own_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = getifaddrs() else {
+        return Vec::new();
+    };
+    interfaces
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+        })
+        .collect()
+}
+
+fn log_in(places: &Places, address: IpAddr) -> Result<(), String> {
+    let port = effective(places, &address.to_string())?
+        .get("port")
+        .cloned()
+        .unwrap_or_else(|| "22".to_owned());
+    let known_hosts = host_keys().map_err(|error| format!("host keys: {error}"))?;
+    let mut ssh = Command::new("/usr/bin/ssh");
+    ssh.args(["-F", "none", "-T", "-p", &port]);
+    for option in [
+        "BatchMode=yes".to_owned(),
+        "ConnectTimeout=10".to_owned(),
+        "StrictHostKeyChecking=yes".to_owned(),
+        "HostKeyAlias=this-host".to_owned(),
+        format!("UserKnownHostsFile={}", known_hosts.as_ref().display()),
+        "GlobalKnownHostsFile=/dev/null".to_owned(),
+        "IdentityFile=none".to_owned(),
+        "IdentityAgent=none".to_owned(),
+        "LogLevel=INFO".to_owned(),
+    ] {
+        ssh.args(["-o", &option]);
+    }
+    ssh.args(["--", &format!("signer@{address}"), "get-certificate"]);
+    let ended = run(&mut ssh, b"", Some(SIZE), TIME).map_err(|error| error.to_string())?;
+    drop(known_hosts);
+    match ended.ending {
+        Ending::Exited(status)
+            if status.success() && ended.stdout.starts_with(b"-----BEGIN CERTIFICATE-----") =>
+        {
+            Ok(())
+        }
+        _ => Err(String::from_utf8_lossy(&ended.stderr)
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or("it exited without a message")
+            .trim()
+            .escape_default()
+            .to_string()),
+    }
+}
+/// This host's own keys, as a known_hosts file that goes away with the value.
+fn host_keys() -> Result<impl AsRef<Path>, String> {
+    let folder = Path::new("/etc/ssh");
+    let keys: String = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let is_key = name.starts_with("ssh_host_") && name.ends_with("_key.pub");
+            is_key.then(|| fs::read_to_string(entry.path()).ok())?
+        })
+        .map(|key| format!("this-host {}\n", key.trim()))
+        .collect();
+    if keys.is_empty() {
+        return Err(format!("{}: there are none", folder.display()));
+    }
+    let path = Path::new("/run/etcd-signer-check");
+    new_file::prepare(path, keys.as_bytes(), 0o600, None)
+        .map(|file| file.into_temp_path())
+        .map_err(|error| error.to_string())
 }
 
 /// The program itself, as the account, asked what a client would ask.
@@ -235,5 +368,32 @@ fn ask(signer: &mut Command) -> Result<String, String> {
             .unwrap_or("it did not answer")
             .trim_start_matches("etcd-signer: ")
             .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shadow;
+
+    #[test]
+    fn shadow_line_is_read_by_its_whole_name() {
+        let line = "signer:!:20000:0:90:7:14:20500:";
+        let shadow = Shadow::parse(line, "signer").unwrap();
+        assert_eq!(shadow.password, "!");
+        assert_eq!(shadow.last_change, Some(20_000));
+        assert_eq!(shadow.maximum, Some(90));
+        assert_eq!(shadow.inactive, Some(14));
+        assert_eq!(shadow.expires, Some(20_500));
+        let shadow = Shadow::parse("signer::20000:0:99999:7:::", "signer").unwrap();
+        assert_eq!((shadow.maximum, shadow.inactive), (None, None));
+        assert_eq!((shadow.expires, shadow.password.as_str()), (None, ""));
+        for other in [
+            "signer2:!:1:0:1:1:1:1:",
+            "sign:!:1:0:1:1:1:1:",
+            "signer:!",
+            "",
+        ] {
+            assert!(Shadow::parse(other, "signer").is_none(), "{other}");
+        }
     }
 }

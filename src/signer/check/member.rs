@@ -1,7 +1,7 @@
 //! This host as a member of the etcd cluster: its certificates, and how etcd is guarded.
 
 use super::certificate::MemberCertificate;
-use super::{Places, Report, last_third, until};
+use super::{Places, Report, ends_soon, last_third, until};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::grant::MEMBER;
 use crate::pki::private_key::PrivateKey;
@@ -67,7 +67,7 @@ fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &m
             SUBJECT,
             format!("{shown} is not for CN={MEMBER}, which peers ask for: {renew}"),
         );
-    } else if last_third(leaf.not_before, leaf.not_after, now) {
+    } else if last_third(leaf.not_before, leaf.not_after, now) || ends_soon(leaf.not_after, now) {
         report.warn(SUBJECT, format!("{shown}, {time}: {renew}"));
     } else {
         report.ok(SUBJECT, format!("{shown}, {time}"));

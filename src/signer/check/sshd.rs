@@ -1,0 +1,292 @@
+//! What sshd would do with a login as `signer`: the one list of what it must answer.
+//!
+//! `etcd-signer-endpoint` and the maintainer scripts ask this program for it
+//! (`etcd-signer check --only sshd`).
+
+use super::networks::{self, DropIns, LoginBy, Network, OpenLogin, Width};
+use super::{CheckOptions, Places, Report};
+use crate::system::child::{Ending, run};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const TIME: Duration = Duration::from_secs(20);
+const SIZE: usize = 64 * 1024;
+
+/// sshd's directory for privilege separation. Where sshd is started by a socket, it exists only
+/// while somebody is logged in, and sshd answers nothing without it.
+const RUN_DIRECTORY: &str = "/run/sshd";
+
+/// sshd's effective settings for a client, by keyword in lower case.
+pub(super) type Settings = BTreeMap<String, String>;
+
+/// What must hold for everybody, wherever from (sshd_config(5), as `sshd -T` prints it).
+const ALWAYS: &[(&str, &str)] = &[
+    ("forcecommand", "/usr/bin/etcd-signer serve"),
+    ("permittty", "no"),
+    ("disableforwarding", "yes"),
+    ("allowagentforwarding", "no"),
+    ("x11forwarding", "no"),
+    ("permittunnel", "no"),
+    ("permituserrc", "no"),
+    ("maxsessions", "1"),
+    ("kbdinteractiveauthentication", "no"),
+    ("hostbasedauthentication", "no"),
+    ("gssapiauthentication", "no"),
+];
+
+/// What must hold besides outside of the networks.
+const OUTSIDE: &[(&str, &str)] = &[
+    ("permitemptypasswords", "no"),
+    ("passwordauthentication", "no"),
+    ("pubkeyauthentication", "no"),
+];
+
+/// What must hold besides inside of the networks.
+fn inside(by: LoginBy) -> &'static [(&'static str, &'static str)] {
+    match by {
+        LoginBy::Placement => &[
+            ("permitemptypasswords", "yes"),
+            ("passwordauthentication", "yes"),
+            ("authenticationmethods", "none"),
+        ],
+        LoginBy::Key => &[
+            ("pubkeyauthentication", "yes"),
+            ("authenticationmethods", "publickey"),
+        ],
+    }
+}
+
+/// Checks the networks, and asks sshd for addresses inside and outside of them.
+pub(super) fn check(
+    options: &CheckOptions,
+    places: &Places,
+    drop_ins: &DropIns,
+    signs: bool,
+    report: &mut Report,
+) {
+    const SUBJECT: &str = "sshd";
+    let open: &[OpenLogin] = match drop_ins {
+        DropIns::Missing => {
+            report.fail(
+                SUBJECT,
+                format!(
+                    "{} has no drop-in of the endpoint: install the package again",
+                    places.drop_ins.display()
+                ),
+            );
+            return;
+        }
+        DropIns::Malformed(line) => {
+            report.fail(
+                SUBJECT,
+                format!(
+                    "{line} is not a list of networks: etcd-signer-endpoint open --networks ..."
+                ),
+            );
+            return;
+        }
+        DropIns::Closed => &[],
+        DropIns::Open(open) => open,
+    };
+    let named: Vec<Network> = open.iter().flat_map(|open| open.networks.clone()).collect();
+    if !named.is_empty() {
+        assess_networks(&named, report);
+    }
+    match ask(options, places, open, &named) {
+        Err(why) => report.fail(SUBJECT, why),
+        Ok(summary) if open.is_empty() && options.inside.is_empty() && signs => report.warn(
+            SUBJECT,
+            format!("nobody is let in yet: etcd-signer-endpoint open --networks ... ({summary})"),
+        ),
+        Ok(summary) if open.is_empty() && options.inside.is_empty() => {
+            report.ok(SUBJECT, format!("the endpoint is closed; {summary}"));
+        }
+        Ok(summary) => report.ok(SUBJECT, summary),
+    }
+    if !named.is_empty()
+        && let Ok(settings) = effective(places, "192.0.2.1")
+    {
+        penalties(&settings, &named, report);
+    }
+}
+
+/// Whether networks may be opened at all.
+pub(super) fn assess_networks(named: &[Network], report: &mut Report) {
+    const SUBJECT: &str = "networks";
+    let shown: Vec<String> = named.iter().map(ToString::to_string).collect();
+    let shown = shown.join(",");
+    match networks::width(named) {
+        Width::Usual => report.ok(SUBJECT, shown),
+        Width::Wide => report.warn(
+            SUBJECT,
+            format!(
+                "{shown}: that is wide for a control plane, and every host in it can request any \
+                 master's certificate: name the masters' own networks"
+            ),
+        ),
+        Width::Internet => report.fail(
+            SUBJECT,
+            format!(
+                "{shown}: that is a large part of the internet, and every host in it can request \
+                 any master's certificate: name the masters' own networks"
+            ),
+        ),
+    }
+}
+
+/// Asks for every address; a summary, or the first answer that is wrong.
+fn ask(
+    options: &CheckOptions,
+    places: &Places,
+    open: &[OpenLogin],
+    named: &[Network],
+) -> Result<String, String> {
+    let by = |address: &str| {
+        let parsed: Option<IpAddr> = address.parse().ok();
+        open.iter()
+            .find(|open| {
+                parsed.is_some_and(|address| open.networks.iter().any(|n| n.contains(address)))
+            })
+            .or(open.first())
+            .map_or(LoginBy::Placement, |open| open.by)
+    };
+    let insiders = if options.inside.is_empty() {
+        named.iter().map(|n| n.address().to_string()).collect()
+    } else {
+        options.inside.clone()
+    };
+    let outsiders = if options.outside.is_empty() {
+        let outsiders = networks::outsiders(named);
+        outsiders.iter().map(ToString::to_string).collect()
+    } else {
+        options.outside.clone()
+    };
+    for address in &insiders {
+        let settings = effective(places, address)?;
+        if let Some(wrong) = wrong(&settings, ALWAYS) {
+            return Err(of_an_earlier_file(&wrong));
+        }
+        if let Some(wrong) = wrong(&settings, inside(by(address))) {
+            return Err(format!(
+                "from {address}, which is inside, nobody gets in: {wrong}: etcd-signer-endpoint \
+                 open; or does an earlier file of sshd_config.d set it, or has the network bits \
+                 behind its prefix?"
+            ));
+        }
+    }
+    for address in &outsiders {
+        let settings = effective(places, address)?;
+        if let Some(wrong) = wrong(&settings, ALWAYS) {
+            return Err(of_an_earlier_file(&wrong));
+        }
+        if let Some(wrong) = wrong(&settings, OUTSIDE) {
+            return Err(format!(
+                "from {address}, which is outside, {wrong}: nobody must get in from there"
+            ));
+        }
+    }
+    let outsiders = outsiders.join(" and ");
+    Ok(if insiders.is_empty() {
+        format!("the forced command alone; closed to {outsiders}")
+    } else {
+        format!(
+            "the forced command alone; open to {}, closed to {outsiders}",
+            insiders.join(" and ")
+        )
+    })
+}
+
+fn of_an_earlier_file(wrong: &str) -> String {
+    format!("for signer, {wrong}: does an earlier file of sshd_config.d set it?")
+}
+
+fn wrong(settings: &Settings, wanted: &[(&str, &str)]) -> Option<String> {
+    wanted
+        .iter()
+        .find(|(key, value)| settings.get(*key).map(String::as_str) != Some(*value))
+        .map(|(key, value)| {
+            let found = settings.get(*key).map_or("nothing", String::as_str);
+            format!("{key} is {found}, not {value}")
+        })
+}
+
+/// OpenSSH 9.8 and later drop all connections from an address that has failed often.
+fn penalties(settings: &Settings, named: &[Network], report: &mut Report) {
+    const SUBJECT: &str = "penalties";
+    match settings.get("persourcepenalties").map(String::as_str) {
+        None | Some("no") => return,
+        Some(_) => {}
+    }
+    let exempt = settings
+        .get("persourcepenaltyexemptlist")
+        .map_or("", String::as_str);
+    let missing: Vec<String> = named
+        .iter()
+        .map(ToString::to_string)
+        .filter(|network| !exempt.split([',', ' ']).any(|listed| listed == network))
+        .collect();
+    if missing.is_empty() {
+        report.ok(
+            SUBJECT,
+            "sshd's penalties leave the masters' networks alone",
+        );
+    } else {
+        report.warn(
+            SUBJECT,
+            format!(
+                "after failed logins or health checks, sshd drops every connection from that \
+                 address for 15 s and more (PerSourcePenalties): etcd-signer-endpoint open \
+                 --networks ... exempts {}",
+                missing.join(",")
+            ),
+        );
+    }
+}
+
+/// What `sshd -T` says for a login as signer from an address.
+pub(super) fn effective(places: &Places, address: &str) -> Result<Settings, String> {
+    // All that a Match line can ask for, or sshd refuses to answer.
+    let client = format!("user=signer,host=client,addr={address},laddr=127.0.0.1,lport=22");
+    let failed = |why: &str| format!("it cannot tell what it would do (sshd -T): {why}");
+    let _directory = RunDirectory::make(Path::new(RUN_DIRECTORY));
+    let mut sshd = Command::new(&places.sshd);
+    let ended = run(sshd.args(["-T", "-C", &client]), b"", Some(SIZE), TIME)
+        .map_err(|error| failed(&format!("{}: {error}", places.sshd.display())))?;
+    match ended.ending {
+        Ending::Exited(status) if status.success() => {}
+        _ => {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            let line = said.lines().next().unwrap_or("it did not answer");
+            return Err(failed(&line.escape_default().to_string()));
+        }
+    }
+    Ok(String::from_utf8_lossy(&ended.stdout)
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect())
+}
+
+/// sshd's directory, for the time of a question where sshd does not run.
+struct RunDirectory<'a>(Option<&'a Path>);
+
+impl<'a> RunDirectory<'a> {
+    fn make(path: &'a Path) -> Self {
+        let made = fs::DirBuilder::new().mode(0o755).create(path);
+        Self(made.is_ok().then_some(path))
+    }
+}
+
+impl Drop for RunDirectory<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            // It stays if sshd has come to use it meanwhile.
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
