@@ -109,9 +109,9 @@ http() { # HOST PORT PATH CERTIFICATE-DIR [OPTION...]
         -connect "$(address "$1"):$2" -CAfile "$4/ca.crt" -cert "$4/client.crt" -key "$4/client.key" \
         "${@:5}" 2>/dev/null | head -n 1 | tr -d '\r' || :
 }
-# The longest time between two acknowledged writes, in ms, since the line given.
+# The longest time between two acknowledged writes, in ms, since the line given, in a log of writer.py.
 longest_gap() {
-    tail -n "+$1" "$BED/work/writes" | awk '/^#/ { errors++; next }
+    tail -n "+$1" "${2:-$BED/work/writes}" | awk '/^#/ { errors++; next }
         last { gap = ($1 - last) * 1000; if (gap > longest) longest = gap } { last = $1; writes++ }
         END { printf "%d ms, over %d writes, %d of them failed\n", longest, writes, errors }'
 }
@@ -368,7 +368,17 @@ ok "  and issues" master kubemaster-s4 n4
 ok "  what the cluster accepts" writes_and_reads kubemaster-s4 n2 n3
 
 section "Another CA, with both trusted for a while"
-# The runbook's steps, on the two members that are left.
+# The runbook's steps, on the two members that are left, with two masters whose certificates last a
+# minute, and a put every 50 ms with the files of one of them.
+files=$BED/disks/kubemaster-1/root/etc/kubernetes/pki
+mkdir -p "$BED/work/rotation"
+ln -sf "$files/etcd/ca.crt" "$BED/work/rotation/ca.crt"
+ln -sf "$files/apiserver-etcd-client.crt" "$BED/work/rotation/client.crt"
+ln -sf "$files/apiserver-etcd-client.key" "$BED/work/rotation/client.key"
+ip netns exec switch python3 tests/hosts/writer.py "$BED/work/rotation" "$(address n2):2379,$(address n3):2379" "$BED/work/rotation/writes" 50 &
+writer=$!
+for host in kubemaster-1 kubemaster-2; do on $host 'date +%s >/root/rotation-began'; done
+failed_runs() { on "$1" 'journalctl -u etcd-client-cert --since "@$(cat /root/rotation-began)" -o cat --no-pager | grep "not renewed\|Failed with result" || :'; }
 on n2 'etcd-signer ca init --directory /root/new-ca --common-name etcd-ca-2
     printf "ca_certificate = \"/root/new-ca/ca.crt\"\nca_key = \"/root/new-ca/ca.key\"\n" >/root/new-ca.toml'
 on n2 'cat /root/new-ca/ca.crt' >"$BED/work/new.crt"
@@ -376,6 +386,11 @@ restarted() { # HOST: etcd has started again, and the cluster is whole before th
     on "$1" 'systemctl restart etcd'
     wait_until "the cluster after a restart on $1" 60 on "$1" 'set -a; . /etc/etcd/etcdctl.env; ETCDCTL_CACERT=/etc/etcd/pki/trusted.crt; ETCDCTL_ENDPOINTS=https://127.0.0.1:2379 etcdctl endpoint health --cluster'
 }
+# A file is replaced in one step: who reads it meanwhile reads the old one or the new one.
+for host in kubemaster-1 kubemaster-2; do
+    put "$BED/work/new.crt" $host:/root
+    ok "$host trusts both" on $host 'cd /etc/kubernetes/pki/etcd && cat ca.crt /root/new.crt >ca.crt.new && chmod 644 ca.crt.new && mv ca.crt.new ca.crt && [ "$(etcd-client-cert status --json | jq ".ca.certificates | length")" = 2 ]'
+done
 for host in n2 n3; do
     put "$BED/work/new.crt" $host:/root
     on $host 'cat /etc/etcd/pki/ca.crt /root/new.crt >/etc/etcd/pki/trusted.crt
@@ -390,8 +405,12 @@ for host in n2 n3; do
 done
 ok "n2 signs with the new CA" on n2 'cd /etc/etcd/pki && mv -f /root/new-ca/ca.crt ca.crt && mv -f /root/new-ca/ca.key ca.key && chown signer: ca.key && [ "$(etcd-signer check --json | jq -r ".findings[] | select(.verdict == \"fail\")")" = "" ]'
 ok "n3 has its certificate" on n3 'cp --remove-destination /root/new.crt /etc/etcd/pki/ca.crt'
-ok "a master gets a certificate of the new CA" master kubemaster-s5 n2
-ok "  that is the new CA's" openssl verify -CAfile "$BED/work/new.crt" "$BED/work/kubemaster-s5/client.crt"
+issued_by_new() { on "$1" 'openssl verify -CAfile /root/new.crt /etc/kubernetes/pki/apiserver-etcd-client.crt'; }
+for host in kubemaster-1 kubemaster-2; do
+    ok "$host gets a certificate of the new CA by its next renewal" wait_until "it" 150 issued_by_new $host
+    ok "  and says which CA signed it" on $host 'journalctl -u etcd-client-cert -o cat --no-pager | grep -q "signed by the CA with the SHA-256 $(openssl x509 -in /root/new.crt -outform DER | sha256sum | cut -d" " -f1)"'
+done
+ok "a master without the renewer gets one too" master kubemaster-s5 n2
 ok "  and writes" writes_and_reads kubemaster-s5 n2 n3
 cp "$BED/work/new.crt" "$BED/work/kubemaster-s4/ca.crt" # what its --etcd-cafile has by then
 ok "  as does who has one of the old CA" writes_and_reads kubemaster-s4 n2 n3
@@ -399,5 +418,15 @@ for host in n2 n3; do
     on $host 'sed -i "s|^\(ETCD.*TRUSTED_CA_FILE\)=.*|\1=/etc/etcd/pki/ca.crt|" /etc/etcd/etcd.env'
     ok "$host trusts the new one alone" restarted $host
 done
+for host in kubemaster-1 kubemaster-2; do
+    on $host "sed -i 's/^ca_fingerprint = .*/ca_fingerprint = \"$(openssl x509 -in "$BED/work/new.crt" -outform DER | sha256sum | cut -d' ' -f1)\"/' /etc/etcd-client-cert/config.toml"
+    ok "$host trusts the new one alone" on $host 'cd /etc/kubernetes/pki/etcd && cp /root/new.crt ca.crt.new && mv ca.crt.new ca.crt && etcd-client-cert status >/dev/null'
+done
 ok "the new certificate goes on" writes_and_reads kubemaster-s5 n2 n3
 refused "the old CA's does not" "" writes_and_reads kubemaster-s4 n2
+kill "$writer"
+wait "$writer" || :
+for host in kubemaster-1 kubemaster-2; do
+    ok "$host: no run of its renewals has failed" same "" "$(failed_runs $host)"
+done
+echo "        the longest time between two writes: $(longest_gap 1 "$BED/work/rotation/writes")"

@@ -45,4 +45,5 @@ package=$(realpath "$1") client_package=$(realpath "$2")
 # shellcheck source=tests/hosts/cluster.sh
 . tests/hosts/cluster.sh
 echo
+# shellcheck disable=SC2154 # rows.sh
 echo "test result: ok. $passed passed; 0 failed, on several hosts of Debian $RELEASE, in $SECONDS s"
