@@ -5,10 +5,12 @@ use crate::pki::master_name::MasterName;
 use crate::pki::member_host::MemberHost;
 use crate::pki::public_key::PublicKey;
 use crate::system::escape::escape;
+use std::net::IpAddr;
 
 /// Authorizes a certificate for a subject and a public key. Nothing is issued without one.
 ///
-/// [`Grant::master`], [`Grant::member`] and [`Grant::signer`] are the only constructors.
+/// [`Grant::master`], [`Grant::member`], [`Grant::signer`] and [`Grant::peer_probe`] are the only
+/// constructors.
 #[must_use]
 #[derive(Debug)]
 pub struct Grant {
@@ -25,6 +27,9 @@ pub enum Subject {
     Member(Vec<MemberHost>),
     /// The signer itself, as a client of etcd.
     Signer,
+    /// The signer itself, from these addresses, towards etcd's peer port: a client that must be
+    /// refused there, as a master must.
+    PeerProbe(Vec<MemberHost>),
 }
 
 /// The common name of every member of the etcd cluster. No master can have it, so that etcd's
@@ -40,7 +45,7 @@ impl Subject {
         match self {
             Self::Master(name) => name.as_str(),
             Self::Member(_) => MEMBER,
-            Self::Signer => SIGNER,
+            Self::Signer | Self::PeerProbe(_) => SIGNER,
         }
     }
 }
@@ -80,6 +85,17 @@ impl Grant {
     pub fn signer(public_key: PublicKey) -> Self {
         Self {
             subject: Subject::Signer,
+            public_key,
+        }
+    }
+
+    /// Grants the certificate that etcd's peer port is tried with. Where a certificate's
+    /// alternative names do not fit the address that it comes from, etcd refuses it for that
+    /// reason; with these addresses in it, only its common name is left to be refused.
+    pub fn peer_probe(public_key: PublicKey, addresses: &[IpAddr]) -> Self {
+        let addresses = addresses.iter().copied().map(MemberHost::Address);
+        Self {
+            subject: Subject::PeerProbe(addresses.collect()),
             public_key,
         }
     }

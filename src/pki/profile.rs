@@ -85,22 +85,27 @@ pub fn parameters(
             vec![ExtendedKeyUsagePurpose::ClientAuth],
             vec![dns_name(subject.common_name())?],
         ),
+        Subject::PeerProbe(hosts) => (vec![ExtendedKeyUsagePurpose::ClientAuth], names(hosts)?),
         // Peers are clients of each other, and etcd's JSON gateway is a client of its own server.
         Subject::Member(hosts) => (
             vec![
                 ExtendedKeyUsagePurpose::ServerAuth,
                 ExtendedKeyUsagePurpose::ClientAuth,
             ],
-            hosts
-                .iter()
-                .map(|host| match host {
-                    MemberHost::Address(address) => Ok(SanType::IpAddress(*address)),
-                    MemberHost::Name(name) => dns_name(name),
-                })
-                .collect::<Result<_, _>>()?,
+            names(hosts)?,
         ),
     };
     Ok(params)
+}
+
+fn names(hosts: &[MemberHost]) -> Result<Vec<SanType>, ProfileError> {
+    hosts
+        .iter()
+        .map(|host| match host {
+            MemberHost::Address(address) => Ok(SanType::IpAddress(*address)),
+            MemberHost::Name(name) => dns_name(name),
+        })
+        .collect()
 }
 
 /// The fields that all certificates have in common.

@@ -59,6 +59,7 @@ impl Certificate {
         let (name, limit, server_too, hosts) = match grant.subject() {
             Subject::Master(name) => (name.as_str(), DAY, false, named(name.as_str())),
             Subject::Signer => ("etcd-signer", SIGNERS_LONGEST, false, named("etcd-signer")),
+            Subject::PeerProbe(hosts) => ("etcd-signer", SIGNERS_LONGEST, false, hosts.clone()),
             Subject::Member(hosts) => ("etcd-member", MEMBERS_LONGEST, true, hosts.clone()),
         };
         let expected = ExpectedFields {

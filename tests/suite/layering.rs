@@ -64,7 +64,10 @@ const FORBIDDEN: &[(&[&str], &[&str])] = &[
         ],
     ),
     // The endpoint certifies masters. Members are the operator's.
-    (&["signer::serve", "signer::session"], &["Grant::member"]),
+    (
+        &["signer::serve", "signer::session"],
+        &["Grant::member", "Grant::peer_probe"],
+    ),
     (&["signer::member_sign"], &["Grant::master"]),
 ];
 

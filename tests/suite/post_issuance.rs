@@ -273,6 +273,45 @@ fn the_signers_own_certificate_is_a_case_apart() {
     rejects(case.check(der), "subject");
 }
 
+/// What etcd's peer port is tried with is a client's, for addresses, and for five minutes.
+#[test]
+fn certificate_for_the_peer_port_is_for_these_addresses() {
+    let case = Case::new(3650);
+    let own = OwnKey::generate().unwrap();
+    let addresses = ["127.0.0.1", "fd00::2"].map(|address| address.parse().unwrap());
+    let grant = Grant::peer_probe(own.public_key().clone(), &addresses);
+    let check = |total, change: Change| {
+        let validity = Validity::starting(case.now, total, &case.ca);
+        let mut params = parameters(&grant, validity, serial().unwrap()).unwrap();
+        change(&mut params);
+        let der = issue(&params, own.public_key(), &case.ca, &case.key).unwrap();
+        Certificate::check(der, &grant, &case.ca, case.now, DAY)
+            .map(|_| ())
+            .map_err(|rejected| rejected.to_string())
+    };
+    let five_minutes = Duration::from_secs(300);
+    assert_eq!(check(five_minutes, |_| ()), Ok(()));
+    let longer = five_minutes + Duration::from_secs(1);
+    rejects(check(longer, |_| ()), "validity");
+    let changes: [(&str, Change); 4] = [
+        ("subject", |p| {
+            p.distinguished_name = DistinguishedName::new();
+            p.distinguished_name.push(DnType::CommonName, "etcd-member");
+        }),
+        ("extendedKeyUsage", |p| {
+            p.extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+        }),
+        ("subjectAltName", |p| drop(p.subject_alt_names.pop())),
+        ("subjectAltName", |p| {
+            p.subject_alt_names[0] = SanType::IpAddress([10, 0, 0, 3].into());
+        }),
+    ];
+    for (field, change) in changes {
+        rejects(check(five_minutes, change), field);
+    }
+}
+
 type Change = fn(&mut CertificateParams);
 
 /// A member's certificate is a case of its own too: for the hosts that were named, in their
