@@ -9,6 +9,8 @@ pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod identity;
 mod member_list;
+pub(crate) mod probe;
+pub(crate) mod process;
 
 use endpoint::Endpoint;
 use error::{EndpointCause, EndpointFailure, MemberListError, Stage};

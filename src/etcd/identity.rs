@@ -1,11 +1,16 @@
-//! The signer's own identity as a client of etcd: a key that exists in memory only, and its
-//! certificate.
+//! Identities of a client of etcd, with keys that exist in memory only: the signer's own, and an
+//! intruder's.
 
+use crate::pki::grant::MEMBER;
 use crate::pki::profile::ProfileError;
 use crate::pki::public_key::PublicKey;
 use crate::pki::strict_der;
 use crate::pki::verify::Certificate;
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PublicKeyData as _, SanType,
+};
+use std::net::IpAddr;
 use zeroize::Zeroizing;
 
 /// A new P-256 key. It implements neither `Debug` nor `Clone`.
@@ -20,8 +25,10 @@ impl OwnKey {
     /// # Errors
     /// [`ProfileError::Random`].
     pub fn generate() -> Result<Self, ProfileError> {
-        let pair =
-            KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| ProfileError::Random)?;
+        Self::from_pair(&new_pair()?)
+    }
+
+    fn from_pair(pair: &KeyPair) -> Result<Self, ProfileError> {
         let spki = pair.subject_public_key_info();
         let public_key = strict_der::single(&spki)
             .ok()
@@ -40,22 +47,47 @@ impl OwnKey {
     }
 }
 
+fn new_pair() -> Result<KeyPair, ProfileError> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| ProfileError::Random)
+}
+
 /// A TLS client key with its certificate.
 pub(crate) struct Identity {
     key: OwnKey,
-    certificate: Certificate,
+    certificate: Vec<u8>,
 }
 
 impl Identity {
     #[must_use]
-    pub(crate) fn new(key: OwnKey, certificate: Certificate) -> Self {
+    pub(crate) fn new(key: OwnKey, certificate: &Certificate) -> Self {
+        let certificate = certificate.der().to_vec();
         Self { key, certificate }
+    }
+
+    /// A member's name and addresses in a certificate that no CA has signed: what anybody can
+    /// make, and no etcd should take.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    pub(crate) fn self_signed(addresses: &[IpAddr]) -> Result<Self, ProfileError> {
+        let pair = new_pair()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, MEMBER);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = addresses.iter().copied().map(SanType::IpAddress).collect();
+        let certificate = params
+            .self_signed(&pair)
+            .map_err(|_| ProfileError::Encoding("a self-signed certificate"))?;
+        Ok(Self {
+            key: OwnKey::from_pair(&pair)?,
+            certificate: certificate.der().to_vec(),
+        })
     }
 
     /// The certificate, DER.
     #[must_use]
     pub(crate) fn certificate(&self) -> &[u8] {
-        self.certificate.der()
+        &self.certificate
     }
 
     /// The private key, PKCS#8 DER.

@@ -200,7 +200,7 @@ pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
         login::check(options, &places, &drop_ins, ca.signs, now, &mut report);
     }
     if wants(CheckGroup::Member) {
-        member::check(&places, ca.certificate.as_ref(), now, &mut report);
+        member::check(options, &places, ca.certificate.as_ref(), now, &mut report);
     }
     if wants(CheckGroup::Host) {
         host::check(&mut report);

@@ -98,7 +98,7 @@ fn peers(config: &SignerConfig, clock: Clock, record: &mut Record) -> Result<Str
         certify(&grant, &ca, key, SIGNER_VALIDITY, clock(), record)
     })?;
 
-    let identity = Identity::new(own_key, certificate);
+    let identity = Identity::new(own_key, &certificate);
     let urls = client_urls(
         &config.etcd_endpoints,
         ca.der(),

@@ -14,6 +14,7 @@
 
 mod backup;
 mod ca_init;
+mod check;
 mod client;
 mod commands;
 mod confinement;

@@ -7,6 +7,7 @@ mod pki;
 mod real;
 mod servers;
 
+pub(crate) use cluster::version;
 use pki::Pki;
 use std::fs;
 use std::process::{Command, Output};

@@ -1,36 +1,71 @@
-//! This host as a member of the etcd cluster: its certificates, and how etcd is guarded.
+//! This host as a member of the etcd cluster: its certificates, and who gets into its etcd.
 
 use super::certificate::MemberCertificate;
-use super::{Places, Report, ends_soon, last_third, until};
+use super::{CheckOptions, Places, Report, ends_soon, last_third, until};
+use crate::etcd::identity::{Identity, OwnKey};
+use crate::etcd::probe::{Outcome, Service, SocketProbe, Way, probe, target};
+use crate::etcd::process::{self, EtcdProcess, SettingsOrigin};
 use crate::pki::ca::certificate::CaCertificate;
-use crate::pki::grant::MEMBER;
+use crate::pki::ca::key::CaKeyFile;
+use crate::pki::grant::{Grant, MEMBER};
 use crate::pki::private_key::PrivateKey;
-use std::collections::BTreeMap;
+use crate::pki::profile::SIGNER_VALIDITY;
+use crate::pki::public_key::PublicKey;
+use crate::signer::audit::Record;
+use crate::signer::config::SignerConfig;
+use crate::signer::error::RequestError;
+use crate::signer::session::certify;
+use crate::system::escape::escape;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 
-/// What etcd must have been told (etcd's own names, as in its environment).
-const GUARDS: &[(&str, &str, &str)] = &[
-    (
-        "ETCD_CLIENT_CERT_AUTH",
-        "true",
-        "anybody on the network is a client",
-    ),
-    (
-        "ETCD_PEER_CLIENT_CERT_AUTH",
-        "true",
-        "anybody on the network is a peer",
-    ),
-    (
-        "ETCD_PEER_CERT_ALLOWED_CN",
-        MEMBER,
-        "a master's certificate may pass for a peer's",
-    ),
-];
+/// How many sockets of one process are tried. etcd has one for each URL that it listens on.
+const SOCKETS: usize = 16;
 
-pub(super) fn check(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &mut Report) {
+/// The CA, with a key that may not be on this host.
+struct Issuer<'a> {
+    ca: &'a CaCertificate,
+    config: &'a SignerConfig,
+    now: i64,
+}
+
+impl Issuer<'_> {
+    /// An identity for one use, which is in memory only: the signer's, or one that etcd's peer
+    /// port must refuse. It leaves no record, since nobody gets it.
+    fn identity(&self, grant: impl FnOnce(PublicKey) -> Grant) -> Result<Identity, RequestError> {
+        let key_file = CaKeyFile::open(&self.config.ca_key)?;
+        let own_key = OwnKey::generate()?;
+        let grant = grant(own_key.public_key().clone());
+        let certificate = key_file.with_key(self.ca, |key| {
+            let mut record = Record::default();
+            certify(&grant, self.ca, key, SIGNER_VALIDITY, self.now, &mut record)
+        })?;
+        Ok(Identity::new(own_key, &certificate))
+    }
+}
+
+pub(super) fn check(
+    options: &CheckOptions,
+    places: &Places,
+    ca: Option<&CaCertificate>,
+    now: i64,
+    report: &mut Report,
+) {
     certificate(places, ca, now, report);
-    etcd(places.pki.join("member.crt").exists(), report);
+    let config = SignerConfig::load(&options.settings).unwrap_or_default();
+    let issuer = ca.map(|ca| Issuer {
+        ca,
+        config: &config,
+        now,
+    });
+    let processes = process::running();
+    if processes.is_empty() {
+        none_runs(places.pki.join("member.crt").exists(), report);
+    }
+    for process in &processes {
+        etcd(process, issuer.as_ref(), report);
+    }
 }
 
 fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &mut Report) {
@@ -94,104 +129,216 @@ fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &m
     }
 }
 
-/// What the running etcd was started with: its environment, and its arguments over that.
-fn etcd(is_member: bool, report: &mut Report) {
-    const SUBJECT: &str = "etcd";
-    let Some(settings) = running() else {
-        let text = "none runs here that can be looked at (systemctl status etcd)";
-        if is_member && rustix::process::geteuid().is_root() {
-            report.fail(SUBJECT, text);
-        } else {
-            report.warn(SUBJECT, text);
-        }
-        return;
-    };
-    // etcd's own default is http, on this host alone.
-    for urls in ["ETCD_LISTEN_CLIENT_URLS", "ETCD_LISTEN_PEER_URLS"] {
-        let all_tls = settings.get(urls).is_some_and(|urls| {
-            urls.split(',')
-                .all(|url| url.trim().starts_with("https://"))
-        });
-        if !all_tls {
-            report.fail(
-                SUBJECT,
-                format!("it runs without https in all of {urls}: set it (/etc/etcd/etcd.env)"),
+const ETCD: &str = "etcd";
+
+fn none_runs(is_member: bool, report: &mut Report) {
+    let text = "none runs on this host: systemctl status etcd";
+    if is_member && rustix::process::geteuid().is_root() {
+        report.fail(ETCD, text);
+    } else {
+        report.warn(ETCD, text);
+    }
+}
+
+/// Tries to get into a running etcd on every socket that it listens on.
+///
+/// Its settings are read only for what cannot be tried: etcd reads them from a file, its flags or
+/// its environment, and what it makes of them is in what it answers.
+fn etcd(process: &EtcdProcess, issuer: Option<&Issuer<'_>>, report: &mut Report) {
+    let pid = process.pid;
+    let (sockets, settings, namespace) = match (
+        process.listening(),
+        process.settings(),
+        process.other_network(),
+    ) {
+        (Ok(sockets), Ok(settings), Ok(namespace)) => (sockets, settings, namespace),
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+            report.warn(
+                ETCD,
+                format!("process {pid} cannot be examined ({error}): run this as root"),
             );
             return;
         }
-    }
-    let missing = GUARDS
-        .iter()
-        .find(|(name, wanted, _)| settings.get(*name).map(String::as_str) != Some(*wanted));
-    match missing {
-        Some((name, wanted, risk)) => report.fail(
-            SUBJECT,
-            format!("it runs without {name}={wanted}, so {risk}: set it (/etc/etcd/etcd.env)"),
-        ),
-        None => report.ok(
-            SUBJECT,
-            "clients and peers need certificates, peers a member's",
-        ),
-    }
-}
-
-fn running() -> Option<BTreeMap<String, String>> {
-    let process = fs::read_dir("/proc").ok()?.flatten().find(|entry| {
-        fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name == "etcd\n")
-    })?;
-    let list = |name| {
-        let bytes = fs::read(process.path().join(name)).ok()?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Some(text.split('\0').map(str::to_owned).collect::<Vec<_>>())
     };
-    let mut settings: BTreeMap<String, String> = list("environ")?
-        .iter()
-        .filter_map(|variable| variable.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    settings.extend(flags(&list("cmdline")?));
-    Some(settings)
-}
-
-/// etcd's flags by the names of its environment: `--peer-cert-allowed-cn x`, with one or two
-/// hyphens, and `=` or not; a flag alone is `true`.
-fn flags(arguments: &[String]) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = arguments.iter().skip(1).peekable();
-    while let Some(argument) = rest.next() {
-        let Some(flag) = argument.strip_prefix('-') else {
-            continue;
-        };
-        let flag = flag.strip_prefix('-').unwrap_or(flag);
-        let (name, value) = match flag.split_once('=') {
-            Some((name, value)) => (name, value.to_owned()),
-            None => {
-                let next = rest.next_if(|next| !next.starts_with('-') && !next.is_empty());
-                (flag, next.map_or_else(|| "true".to_owned(), Clone::clone))
-            }
-        };
-        let name = name.to_ascii_uppercase().replace('-', "_");
-        found.push((format!("ETCD_{name}"), value));
+    let (tried, left) = sockets.split_at(sockets.len().min(SOCKETS));
+    if tried.is_empty() {
+        report.warn(
+            ETCD,
+            format!("process {pid} listens on no TCP socket: read its log (journalctl -u etcd)"),
+        );
+        return;
     }
-    found
+    let addresses: Vec<IpAddr> = tried.iter().map(|socket| target(*socket).ip()).collect();
+    let client = issuer.map(|issuer| issuer.identity(|key| Grant::peer_probe(key, &addresses)));
+    let client = client.and_then(Result::ok);
+    match probe(tried, namespace.as_ref(), client.as_ref()) {
+        Ok(probes) => judge(&probes, client.is_some(), &settings, report),
+        Err(error) => report.warn(
+            ETCD,
+            format!("process {pid} cannot be tried ({error}): run this as root"),
+        ),
+    }
+    if !left.is_empty() {
+        report.warn(
+            ETCD,
+            format!(
+                "process {pid} listens on {} sockets, of which {SOCKETS} were tried",
+                sockets.len()
+            ),
+        );
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::flags;
+fn judge(
+    probes: &[SocketProbe],
+    with_client: bool,
+    settings: &SettingsOrigin,
+    report: &mut Report,
+) {
+    let before = report.findings.len();
+    let (mut closed, mut without_api) = (Vec::new(), Vec::new());
+    for probe in probes {
+        let outcomes = || probe.outcomes.iter();
+        let open = outcomes().find_map(|(way, outcome)| match (way, outcome) {
+            (Way::Client, Outcome::Open(Service::Clients)) => None,
+            (way, Outcome::Open(service)) => Some((*way, *service)),
+            _ => None,
+        });
+        let unclear = outcomes().find_map(|(_, outcome)| match outcome {
+            Outcome::Unclear(why) => Some(*why),
+            _ => None,
+        });
+        let anybody =
+            |(way, outcome): &(Way, Outcome)| *way != Way::Client && *outcome == Outcome::NoApi;
+        if let Some((way, service)) = open {
+            report.fail(ETCD, open_door(probe.address, way, service, settings));
+        } else if outcomes().any(anybody) {
+            without_api.push(probe.address.to_string());
+        } else if let Some(why) = unclear {
+            let address = probe.address;
+            report.warn(
+                ETCD,
+                format!(
+                    "{address}: {why}, so that it is not known whom it lets in: read etcd's log"
+                ),
+            );
+        } else {
+            closed.push(probe.address.to_string());
+        }
+    }
+    if !with_client {
+        allowed_name(settings, report);
+    }
+    let mut text = Vec::new();
+    if !closed.is_empty() {
+        text.push(format!(
+            "nobody gets in without a certificate on {}",
+            closed.join(", ")
+        ));
+    }
+    if with_client {
+        text.push("no client's certificate passes for a peer's".to_owned());
+    }
+    for address in &without_api {
+        text.push(format!(
+            "{address} serves metrics and health to anybody, and no keys"
+        ));
+    }
+    if report.findings.len() == before {
+        report.ok(ETCD, text.join("; "));
+    }
+}
 
-    #[test]
-    fn flags_have_the_environments_names() {
-        let given = "etcd --client-cert-auth --peer-cert-allowed-cn etcd-member \
-                     -peer-client-cert-auth=false --name=a";
-        let arguments: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
-        let expected = [
-            ("ETCD_CLIENT_CERT_AUTH", "true"),
-            ("ETCD_PEER_CERT_ALLOWED_CN", "etcd-member"),
-            ("ETCD_PEER_CLIENT_CERT_AUTH", "false"),
-            ("ETCD_NAME", "a"),
-        ];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(flags(&arguments), expected);
+/// Who gets in where, and what to do about it.
+fn open_door(address: SocketAddr, way: Way, service: Service, settings: &SettingsOrigin) -> String {
+    let who = match (way, address.ip().is_loopback()) {
+        (Way::Client, _) => "any master",
+        (_, true) => "anybody on this host",
+        (_, false) => "anybody who can connect",
+    };
+    let how = match way {
+        Way::Plain => "without TLS",
+        Way::NoCertificate => "without a certificate",
+        Way::SelfSigned => "with a self-signed certificate",
+        Way::Client => "with a client's certificate",
+    };
+    let what = match service {
+        Service::Clients => "read and change every key",
+        Service::Peers => "pass for a member",
+    };
+    let remedy = remedy(way, service, settings);
+    format!("{address}: {who} can {what} there {how}: {remedy}, and restart etcd")
+}
+
+/// What older releases do with the setting in a file: they ignore it.
+const SINCE: &str = ", which etcd reads from 3.5.15 on (older ones know only the flag)";
+
+fn remedy(way: Way, service: Service, settings: &SettingsOrigin) -> String {
+    let urls = match service {
+        Service::Clients => "listen-client-urls and listen-client-http-urls",
+        Service::Peers => "listen-peer-urls",
+    };
+    match settings {
+        SettingsOrigin::File(file) => {
+            let section = match service {
+                Service::Clients => "client-transport-security",
+                Service::Peers => "peer-transport-security",
+            };
+            let what = match way {
+                Way::Plain => format!("use https in {urls}"),
+                Way::Client => format!("set allowed-cn: [{MEMBER}] in {section}{SINCE}"),
+                Way::NoCertificate | Way::SelfSigned => {
+                    format!("set client-cert-auth: true and trusted-ca-file in {section}")
+                }
+            };
+            format!(
+                "{what} ({}, which is all that etcd reads)",
+                escape(file.as_bytes())
+            )
+        }
+        SettingsOrigin::FlagsAndEnvironment(_) => {
+            let prefix = match service {
+                Service::Clients => "",
+                Service::Peers => "peer-",
+            };
+            let what = match way {
+                Way::Plain => format!("use https in {urls}"),
+                Way::Client => format!("set peer-cert-allowed-cn to {MEMBER}"),
+                Way::NoCertificate | Way::SelfSigned => {
+                    format!("set {prefix}client-cert-auth and {prefix}trusted-ca-file")
+                }
+            };
+            format!("{what} (etcd's flags, or ETCD_... in /etc/etcd/etcd.env)")
+        }
+    }
+}
+
+/// Whether peers must have a member's name, as far as settings tell: without the CA key there is
+/// no client's certificate to try.
+fn allowed_name(settings: &SettingsOrigin, report: &mut Report) {
+    const RISK: &str = "a master's certificate may pass for a peer's";
+    match settings {
+        SettingsOrigin::File(file) => report.warn(
+            ETCD,
+            format!(
+                "without the CA key it was not tried whether {RISK}: see that {} has \
+                 allowed-cn: [{MEMBER}] in peer-transport-security{SINCE}",
+                escape(file.as_bytes())
+            ),
+        ),
+        SettingsOrigin::FlagsAndEnvironment(values) => {
+            // From 3.6 on it is a list.
+            let names = values.get("peer-cert-allowed-cn");
+            if !names.is_some_and(|names| names.split(',').all(|name| name.trim() == MEMBER)) {
+                let remedy = remedy(Way::Client, Service::Peers, settings);
+                report.fail(
+                    ETCD,
+                    format!(
+                        "it runs without peer-cert-allowed-cn={MEMBER}, so that {RISK}: \
+                         {remedy}, and restart etcd"
+                    ),
+                );
+            }
+        }
     }
 }

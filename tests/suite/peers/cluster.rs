@@ -28,7 +28,7 @@ fn etcd() -> String {
 }
 
 /// What `etcd --version` says of itself: major, minor and patch.
-pub(super) fn version() -> [u32; 3] {
+pub(crate) fn version() -> [u32; 3] {
     let output = Command::new(etcd()).arg("--version").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let version = text.split_whitespace().nth(2).unwrap();
