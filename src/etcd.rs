@@ -12,6 +12,8 @@ mod member_list;
 pub(crate) mod probe;
 pub(crate) mod process;
 
+use crate::system::escape::escape;
+pub(crate) use client_url::Reach;
 use endpoint::Endpoint;
 use error::{EndpointCause, EndpointFailure, MemberListError, Stage};
 use identity::Identity;
@@ -21,8 +23,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::ClientConfig;
 
+/// A client URL that other hosts than its own cannot connect to.
+pub(crate) struct ConfinedUrl {
+    /// The member that advertises it, escaped.
+    pub(crate) member: String,
+    /// Escaped.
+    pub(crate) url: String,
+    pub(crate) reach: Reach,
+}
+
 /// Queries the endpoints one after another until one answers. Returns the client URLs of started,
 /// voting members, sorted and without duplicates.
+///
+/// Addresses that nobody can connect to are left out, since masters remember what they are given.
+/// Loopback addresses are not: a whole cluster may be on the host that asks, and from elsewhere,
+/// connecting to one fails at once.
 ///
 /// `ca_certificate` is DER, and must have issued the server's certificate. `timeout` is for all
 /// endpoints together; each gets an equal share of the remaining time.
@@ -35,6 +50,32 @@ pub(crate) fn client_urls(
     identity: &Identity,
     timeout: Duration,
 ) -> Result<Vec<String>, MemberListError> {
+    ask_for_members(endpoints, ca_certificate, identity, timeout, |members| {
+        usable_client_urls(members)
+    })
+}
+
+/// The client URLs, of any member, that are of no use to other hosts. The rest is as in
+/// [`client_urls`].
+pub(crate) fn confined_client_urls(
+    endpoints: &[Endpoint],
+    ca_certificate: &[u8],
+    identity: &Identity,
+    timeout: Duration,
+) -> Result<Vec<ConfinedUrl>, MemberListError> {
+    ask_for_members(endpoints, ca_certificate, identity, timeout, |members| {
+        Ok(members.iter().flat_map(confined).collect())
+    })
+}
+
+/// Asks the endpoints in turn, until one gives a list that is accepted.
+fn ask_for_members<T>(
+    endpoints: &[Endpoint],
+    ca_certificate: &[u8],
+    identity: &Identity,
+    timeout: Duration,
+    accept: impl Fn(&[Member]) -> Result<T, EndpointCause>,
+) -> Result<T, MemberListError> {
     let now = Instant::now();
     let deadline = now.checked_add(timeout).unwrap_or(now);
     let config = Arc::new(connection::config(ca_certificate, identity)?);
@@ -43,18 +84,20 @@ pub(crate) fn client_urls(
         .enable_time()
         .build()
         .map_err(MemberListError::Runtime)?
-        .block_on(query_endpoints(endpoints, &config, deadline))
+        .block_on(query_endpoints(endpoints, &config, deadline, accept))
 }
 
-async fn query_endpoints(
+async fn query_endpoints<T>(
     endpoints: &[Endpoint],
     config: &Arc<ClientConfig>,
     deadline: Instant,
-) -> Result<Vec<String>, MemberListError> {
+    accept: impl Fn(&[Member]) -> Result<T, EndpointCause>,
+) -> Result<T, MemberListError> {
     let mut failures = Vec::new();
     for (endpoint, left) in endpoints.iter().zip((1..=endpoints.len()).rev()) {
-        match query(endpoint, config, endpoint_deadline(deadline, left)).await {
-            Ok(urls) => return Ok(urls),
+        let members = query(endpoint, config, endpoint_deadline(deadline, left)).await;
+        match members.and_then(|members| accept(&members)) {
+            Ok(accepted) => return Ok(accepted),
             Err(cause) => failures.push(EndpointFailure {
                 endpoint: endpoint.to_string(),
                 cause,
@@ -79,16 +122,11 @@ async fn query(
     endpoint: &Endpoint,
     config: &Arc<ClientConfig>,
     deadline: Instant,
-) -> Result<Vec<String>, EndpointCause> {
+) -> Result<Vec<Member>, EndpointCause> {
     let tcp = within(deadline, Stage::Connect, connection::tcp(endpoint)).await?;
     let tls = connection::tls(tcp, endpoint, Arc::clone(config));
     let tls = within(deadline, Stage::Handshake, tls).await?;
-    let members = within(deadline, Stage::Answer, member_list::request(tls)).await?;
-    let urls = voting_client_urls(&members);
-    if urls.is_empty() {
-        return Err(EndpointCause::NoMember(members.len()));
-    }
-    Ok(urls)
+    within(deadline, Stage::Answer, member_list::request(tls)).await
 }
 
 async fn within<T>(
@@ -99,6 +137,30 @@ async fn within<T>(
     tokio::time::timeout_at(deadline.into(), work)
         .await
         .unwrap_or(Err(EndpointCause::TimedOut(stage)))
+}
+
+fn usable_client_urls(members: &[Member]) -> Result<Vec<String>, EndpointCause> {
+    let (usable, unusable): (Vec<String>, _) = voting_client_urls(members)
+        .into_iter()
+        .partition(|url| client_url::reach(url) != Reach::Nowhere);
+    match (usable.is_empty(), unusable.is_empty()) {
+        (false, _) => Ok(usable),
+        (true, true) => Err(EndpointCause::NoMember(members.len())),
+        (true, false) => Err(EndpointCause::Unconnectable(unusable.join(", "))),
+    }
+}
+
+fn confined(member: &Member) -> Vec<ConfinedUrl> {
+    let urls = member.client_urls.iter();
+    let confined = urls.filter(|url| client_url::is_client_url(url));
+    confined
+        .map(|url| ConfinedUrl {
+            member: escape(member.name.as_bytes()),
+            url: escape(url.as_bytes()),
+            reach: client_url::reach(url),
+        })
+        .filter(|url| url.reach != Reach::Anywhere)
+        .collect()
 }
 
 /// A member without a name has been added but has not started yet.

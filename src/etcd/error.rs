@@ -88,6 +88,9 @@ pub enum EndpointCause {
     /// With the number of members.
     #[error("none of its {0} members has started, votes and has a valid client URL")]
     NoMember(usize),
+    /// The URLs that its members advertise are not addresses of hosts.
+    #[error("its members advertise {}, which no host can connect to", escape(.0.as_bytes()))]
+    Unconnectable(String),
 }
 
 /// The names in a server's certificate, escaped.
@@ -232,6 +235,9 @@ impl EndpointCause {
                  so that it takes the name from the certificate"
             }
             Self::Learner => "put a voting member into etcd_endpoints too",
+            Self::Unconnectable(_) => {
+                "start each etcd with --advertise-client-urls of an address of its host"
+            }
             Self::NoMember(_) => {
                 "check etcdctl member list, and --advertise-client-urls of each member"
             }

@@ -104,6 +104,15 @@ fn etcd() -> String {
     std::env::var("ETCD").unwrap_or_else(|_| "etcd".to_owned())
 }
 
+/// For the client port, without a certificate.
+fn etcdctl() -> String {
+    let program = std::env::var("ETCDCTL").unwrap_or_else(|_| "etcdctl".to_owned());
+    format!(
+        "ETCDCTL_API=3 {program} --endpoints https://127.0.0.1:{{client}} --cacert ca.crt \
+         --command-timeout 30s"
+    )
+}
+
 /// Starts etcd with what every member has, these arguments besides, and waits for both ports.
 fn with(arguments: &str) -> String {
     format!(
@@ -210,11 +219,7 @@ fn settings_file_that_opens_the_client_port_fails() {
         .fill(FILE)
         .replace("CLIENTS", "client-cert-auth: false");
     host.ca.dir.write("etcd.yml", file.replace("PEERS", ""));
-    let put = format!(
-        "ETCDCTL_API=3 {} --endpoints https://127.0.0.1:{{client}} --cacert ca.crt put a b >&2 \
-         || exit 7",
-        std::env::var("ETCDCTL").unwrap_or_else(|_| "etcdctl".to_owned()),
-    );
+    let put = format!("{} put a b >&2 || exit 7", etcdctl());
     let found = host.check(&format!("{WITH_FILE}{put}"));
     let door = host.fill(
         "127.0.0.1:{client}: anybody on this host can read and change every key there \
@@ -406,6 +411,47 @@ fn every_etcd_is_tried_in_its_own_network() {
     for (text, door) in open.iter().zip(["127.0.0.1:2379: ", "127.0.0.1:2380: "]) {
         assert!(text.starts_with(door), "{text}");
         assert!(text.contains("without TLS"), "{text}");
+    }
+}
+
+#[test]
+fn member_that_nobody_can_connect_to_is_named() {
+    if !runs() {
+        return;
+    }
+    for (url, verdict, words) in [
+        (
+            "https://0.0.0.0:{client}",
+            "fail",
+            "which nobody can connect to, so that get-peers leaves it out: set \
+             advertise-client-urls ",
+        ),
+        (
+            "https://127.0.0.1:{client}",
+            "warn",
+            "which only its own host can connect to: set advertise-client-urls ",
+        ),
+    ] {
+        let host = Host::new();
+        host.ca
+            .set(&host.fill("etcd_endpoints = [\"https://127.0.0.1:{client}\"]"));
+        let advertised = format!("{CLIENTS} {PEERS} {NAME} --advertise-client-urls {url}");
+        // Until it has a leader, it is a member without a name.
+        let health = format!(
+            "{} --cert member.crt --key member.key endpoint health >&2 || exit 7",
+            etcdctl()
+        );
+        let found = host.check(&format!("{}\n{health}", with(&advertised)));
+        let words = host.fill(&format!("member m1 advertises {url}, {words}"));
+        let [(sockets, _), (is, text)] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!(
+            (sockets.as_str(), is.as_str()),
+            ("ok", verdict),
+            "{found:?}"
+        );
+        assert!(text.starts_with(&words), "no «{words}» in: {text}");
     }
 }
 

@@ -5,6 +5,7 @@ use super::{CheckOptions, Places, Report, ends_soon, last_third, until};
 use crate::etcd::identity::{Identity, OwnKey};
 use crate::etcd::probe::{Outcome, Service, SocketProbe, Way, probe, target};
 use crate::etcd::process::{self, EtcdProcess, SettingsOrigin};
+use crate::etcd::{ConfinedUrl, Reach, confined_client_urls};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::CaKeyFile;
 use crate::pki::grant::{Grant, MEMBER};
@@ -65,6 +66,9 @@ pub(super) fn check(
     }
     for process in &processes {
         etcd(process, issuer.as_ref(), report);
+    }
+    if let Some(issuer) = &issuer {
+        advertised(issuer, report);
     }
 }
 
@@ -339,6 +343,42 @@ fn allowed_name(settings: &SettingsOrigin, report: &mut Report) {
                     ),
                 );
             }
+        }
+    }
+}
+
+/// Whether other hosts can connect to what each member advertises. An etcd that does not answer
+/// is what `get-peers` is about.
+fn advertised(issuer: &Issuer<'_>, report: &mut Report) {
+    const REMEDY: &str = "set advertise-client-urls there to an address of that host, and \
+                          restart etcd";
+    let config = issuer.config;
+    let Ok(identity) = issuer.identity(Grant::signer) else {
+        return;
+    };
+    let urls = confined_client_urls(
+        &config.etcd_endpoints,
+        issuer.ca.der(),
+        &identity,
+        config.etcd_timeout,
+    );
+    for ConfinedUrl { member, url, reach } in urls.into_iter().flatten() {
+        if reach == Reach::Nowhere {
+            report.fail(
+                ETCD,
+                format!(
+                    "member {member} advertises {url}, which nobody can connect to, so that \
+                     get-peers leaves it out: {REMEDY}"
+                ),
+            );
+        } else {
+            report.warn(
+                ETCD,
+                format!(
+                    "member {member} advertises {url}, which only its own host can connect to: \
+                     {REMEDY}"
+                ),
+            );
         }
     }
 }

@@ -84,6 +84,26 @@ fn a_member_that_has_not_started_is_left_out() {
     answers(&after, &cluster.urls(&[0, 1, 2, added]));
 }
 
+/// Where a member listens is not always where one can connect to.
+#[test]
+fn address_that_nobody_can_connect_to_is_left_out() {
+    let arguments = &["--advertise-client-urls=https://0.0.0.0:2379,https://etcd-1.example:2379"];
+    let cluster = Cluster::start_with(1, arguments);
+    let some = get_peers(&cluster.pki, &[&cluster.url(0)]);
+    answers(&some, "https://etcd-1.example:2379\n");
+
+    let arguments = &["--advertise-client-urls=https://0.0.0.0:2379,https://[::]:2379"];
+    let cluster = Cluster::start_with(1, arguments);
+    let none = get_peers(&cluster.pki, &[&cluster.url(0)]);
+    fails(
+        &none,
+        &[
+            "its members advertise https://0.0.0.0:2379, https://[::]:2379, which no host can \
+             connect to: start each etcd with --advertise-client-urls",
+        ],
+    );
+}
+
 /// Every server certificate here is for serverAuth alone, too.
 #[test]
 fn the_json_gateway_is_not_needed() {
