@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The name of etcd's executable, in every distribution and image.
 const EXECUTABLE: &[u8] = b"etcd";
 
+/// The first arguments that make etcd something else than a member.
+const PROXIES: &[&str] = &["gateway", "grpc-proxy"];
+
 /// A socket in the state TCP_LISTEN, as /proc/net/tcp has it (proc_pid_net(5)).
 const LISTEN: &str = "0A";
 
@@ -27,6 +30,9 @@ pub(crate) enum SettingsOrigin {
     File(String),
     /// By the names of the flags, without hyphens in front.
     FlagsAndEnvironment(BTreeMap<String, String>),
+    /// It is a proxy or a gateway (`etcd grpc-proxy start`), which has flags of its own, and no
+    /// peers.
+    Proxy,
 }
 
 /// Every process whose executable is called etcd. gRPC proxies and gateways are among them:
@@ -141,6 +147,9 @@ fn ip(hex: &str) -> Option<IpAddr> {
 /// As etcd decides it: a flag before the environment, an empty variable is no variable, and the
 /// file before everything.
 fn origin(arguments: &[String], environment: &[String]) -> SettingsOrigin {
+    if matches!(arguments, [_, command, ..] if PROXIES.contains(&command.as_str())) {
+        return SettingsOrigin::Proxy;
+    }
     let mut settings: BTreeMap<String, String> = environment
         .iter()
         .filter_map(|variable| variable.strip_prefix("ETCD_")?.split_once('='))
@@ -229,6 +238,12 @@ mod tests {
                 "{arguments} {environment}"
             );
         }
+    }
+
+    #[test]
+    fn proxy_has_no_settings_of_a_member() {
+        let arguments = words("etcd grpc-proxy start --listen-addr 127.0.0.1:1");
+        assert_eq!(origin(&arguments, &[]), SettingsOrigin::Proxy);
     }
 
     #[test]

@@ -137,6 +137,15 @@ fn sound() -> String {
     with(&format!("{CLIENTS} {PEERS} {NAME}"))
 }
 
+fn has_http_urls() -> bool {
+    let help = Command::new(etcd()).arg("--help").output().unwrap();
+    let has = String::from_utf8_lossy(&help.stdout).contains("listen-client-http-urls");
+    if !has {
+        left_out("--listen-client-http-urls, which this etcd does not have (ETCD names another)");
+    }
+    has
+}
+
 fn runs() -> bool {
     is_root("`check` beside an etcd in namespaces of its own")
 }
@@ -285,12 +294,7 @@ fn plain_client_url_fails() {
 /// the open door.
 #[test]
 fn plain_url_for_http_or_grpc_alone_fails() {
-    if !runs() {
-        return;
-    }
-    let help = Command::new(etcd()).arg("--help").output().unwrap();
-    if !String::from_utf8_lossy(&help.stdout).contains("listen-client-http-urls") {
-        left_out("--listen-client-http-urls, which this etcd does not have (ETCD names another)");
+    if !runs() || !has_http_urls() {
         return;
     }
     for (client, http, door) in [
@@ -305,6 +309,75 @@ fn plain_url_for_http_or_grpc_alone_fails() {
         let words = "every key there without TLS: use https in listen-client-urls and \
                      listen-client-http-urls";
         Host::new().finds(&start, "fail", &[door, words]);
+    }
+}
+
+/// Later servers of gRPC alone take no connection that does not name HTTP/2 in its handshake.
+#[test]
+fn url_for_grpc_alone_without_certificates_fails() {
+    if !runs() || !has_http_urls() {
+        return;
+    }
+    let urls = format!("{PEERS} {NAME} --listen-client-http-urls http://127.0.0.1:{{other}}");
+    let found = Host::new().check(&(with(&urls) + "; wait_for {other}"));
+    let grpc = found
+        .iter()
+        .find(|(_, text)| text.contains("without a certificate: "));
+    assert_eq!(grpc.map(|(is, _)| is.as_str()), Some("fail"), "{found:?}");
+}
+
+/// It answers to HTTP/1.1 with metrics alone, and to gRPC with every key.
+#[test]
+fn grpc_proxy_without_tls_fails() {
+    if !runs() {
+        return;
+    }
+    let proxy = "$etcd grpc-proxy start --endpoints https://127.0.0.1:{client} --cacert ca.crt \
+                 --cert proxy.crt --key member.key --listen-addr 127.0.0.1:{other} \
+                 >>etcd.log 2>&1 &\nwait_for {other}";
+    let host = Host::new();
+    // A proxy takes no certificate with a common name, which all its clients would share.
+    for words in [
+        "req -new -key member.key -subj /O=proxy -out proxy.csr",
+        "x509 -req -in proxy.csr -CA ca.crt -CAkey ca.key -days 9 -extfile member.ext \
+         -out proxy.crt",
+    ] {
+        openssl(host.ca.dir.path(), words);
+    }
+    let found = host.check(&format!("{}\n{proxy}", sound()));
+    let [(_, text)] = found
+        .iter()
+        .filter(|(is, _)| is == "fail")
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{found:?}");
+    };
+    let door = host.fill(
+        "127.0.0.1:{other}: anybody on this host can read and change every key there without \
+         TLS: give that proxy --cert-file",
+    );
+    assert!(text.starts_with(&door), "{text}");
+    assert_eq!(found.len(), 2, "{found:?}");
+    let found = host
+        .without_ca_key()
+        .check(&format!("{}\n{proxy}", sound()));
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn etcd_on_every_address_is_tried() {
+    if !runs() {
+        return;
+    }
+    for address in ["0.0.0.0", "[::]"] {
+        let urls = format!(
+            "{CLIENTS} {PEERS} --listen-client-urls https://{address}:{{client}} \
+             --listen-peer-urls https://{address}:{{peer}}"
+        );
+        let words = ":{peer}: any master can pass for a member there ";
+        Host::new().finds(&with(&urls), "fail", &[words]);
+        let urls = format!("{urls} {NAME}");
+        Host::new().finds(&with(&urls), "ok", &[":{peer}", ":{client}"]);
     }
 }
 

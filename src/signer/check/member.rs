@@ -300,6 +300,9 @@ fn remedy(way: Way, service: Service, settings: &SettingsOrigin) -> String {
                 escape(file.as_bytes())
             )
         }
+        SettingsOrigin::Proxy => {
+            "give that proxy --cert-file, --key-file and --trusted-ca-file".to_owned()
+        }
         SettingsOrigin::FlagsAndEnvironment(_) => {
             let prefix = match service {
                 Service::Clients => "",
@@ -330,6 +333,7 @@ fn allowed_name(settings: &SettingsOrigin, report: &mut Report) {
                 escape(file.as_bytes())
             ),
         ),
+        SettingsOrigin::Proxy => {}
         SettingsOrigin::FlagsAndEnvironment(values) => {
             // From 3.6 on it is a list.
             let names = values.get("peer-cert-allowed-cn");
