@@ -90,6 +90,8 @@ says() {
 }
 
 install_deb() { quietly on dpkg -i /tmp/packages/etcd-signer.deb || { said="dpkg -i fails"; return 1; }; }
+# The tarball's installer.
+installer() { quietly on "$(dirname "$(cd $host && echo tmp/packages/tarball/*/install.sh)" | sed 's|^|/|')/install.sh" "$@"; }
 upgrade() { quietly on dpkg --force-confold -i /tmp/packages/newer.deb; }
 
 # Everything on the host that an installation could change, but for dpkg's own notes.

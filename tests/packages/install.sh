@@ -124,7 +124,7 @@ while getopts ':f:C:h:E:tT' option; do [ "$option" != f ] || file=$OPTARG; done
 for part in "$file" /etc/ssh/sshd_config.d/*.conf; do
     if [ "$file" != /etc/ssh/sshd_config ] && [ "$part" != "$file" ]; then continue; fi
     if grep -q '^ *UnusedConnectionTimeout' "$part" 2>/dev/null; then
-        echo "$part: line 1: Bad configuration option: UnusedConnectionTimeout" >&2
+        echo "$part: line $(grep -n '^ *UnusedConnectionTimeout' "$part" | cut -d: -f1): Bad configuration option: UnusedConnectionTimeout" >&2
         exit 255
     fi
 done

@@ -1,8 +1,6 @@
 # shellcheck shell=bash disable=SC2015,SC2016,SC2034,SC2086,SC2154,SC2317 # rows are called by name, `|| { said=...; }` is an else, $host has no spaces
 # The tarball and its install.sh. Sourced by packages.sh.
 
-installer() { quietly on "$(dirname "$(cd $host && echo tmp/packages/tarball/*/install.sh)" | sed 's|^|/|')/install.sh" "$@"; }
-
 # Paths, kinds, modes, owners and contents of what a package put there.
 tree() {
     (cd /mnt/layer/upper && find usr etc \( -path usr/share/etcd-signer/tarball -o -name 'changelog.Debian.gz' \

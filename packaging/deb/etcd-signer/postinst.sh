@@ -44,6 +44,8 @@ adapt_drop_in() {
     while ! sshd_accepts -f "$drop_in"; do
         line=$(printf '%s\n' "$why" | sed -n "s|^${drop_in}[: ]*line \([0-9]*\): Bad configuration option.*|\1|p" | head -n 1)
         [ -n "$line" ] || break
+        # A comment is no keyword: the line is not the one that it complains of.
+        ! sed -n "${line}p" "$drop_in" | grep -q '^ *#' || break
         say "this sshd does not know a line of $drop_in, which is commented out:$(sed -n "${line}p" "$drop_in")"
         sed -i "${line}s/^/# unknown to this sshd: /" "$drop_in"
         adapted=yes
