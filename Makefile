@@ -53,7 +53,7 @@ test: ## run all tests against real sshd, etcd and openssl
 test-renewal: ## a master and its etcd client through ten lifetimes of a minute (5 minutes)
 	@$(INSTALL) $(TOOLS)
 	$(STATIC)
-	ETCD_CLIENT_CERT_LONG=1 cargo test --locked --test suite -- --nocapture client::renewals
+	ETCD_CLIENT_CERT_LONG=1 cargo test --locked --test suite -- --nocapture renewer::renewals
 
 .PHONY: test-sshd-load
 test-sshd-load: ## sshd under load, and clients that stall or vanish (root; LOAD="masters stalled" is a part of it)

@@ -64,7 +64,7 @@ fn fails(answer: &Answer, code: i32, words: &str) {
 }
 
 #[test]
-fn what_is_saved_comes_back() {
+fn backup_is_restored_whole() {
     for kind in ["p256", "p384", "rsa2048", "ed25519"] {
         let ca = Ca::of_kind(kind);
         let (identity, recipient) = identity(&ca, "identity");
@@ -99,7 +99,7 @@ fn what_is_saved_comes_back() {
 }
 
 #[test]
-fn age_reads_it_and_what_age_writes_is_read() {
+fn backup_is_exchanged_with_age() {
     let ca = Ca::new();
     let (identity, recipient) = identity(&ca, "identity");
     let file = ca.dir.join("ca.age");
@@ -139,7 +139,7 @@ fn age_reads_it_and_what_age_writes_is_read() {
 
 /// With a terminal, which age asks for the passphrase on.
 #[test]
-fn a_passphrase_is_asked_for_on_the_terminal() {
+fn passphrase_is_read_from_the_terminal() {
     let ca = Ca::new();
     let on_a_terminal = |arguments: String, typed: &str| {
         let line = format!("{} ca {arguments}", crate::signer_path().display());
@@ -182,7 +182,7 @@ fn a_passphrase_is_asked_for_on_the_terminal() {
 }
 
 #[test]
-fn nothing_is_overwritten_and_nothing_is_left_half_done() {
+fn existing_file_is_not_overwritten_by_backup_or_restore() {
     let ca = Ca::new();
     let (identity, recipient) = identity(&ca, "identity");
     let file = ca.dir.join("ca.age");
@@ -214,7 +214,7 @@ fn nothing_is_overwritten_and_nothing_is_left_half_done() {
 }
 
 #[test]
-fn what_is_damaged_or_somebody_elses_is_refused() {
+fn damaged_or_foreign_backup_is_refused() {
     let ca = Ca::new();
     let (identity_file, recipient) = identity(&ca, "identity");
     let (stranger, _) = identity(&ca, "stranger");

@@ -40,7 +40,7 @@ fn entries(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn makes_a_ca_that_openssl_and_the_signer_accept() {
+fn new_ca_is_accepted_by_openssl_and_the_signer() {
     for (arguments, key) in [
         (vec![], "NIST CURVE: P-256"),
         (vec!["--key-type", "p384"], "NIST CURVE: P-384"),
@@ -75,7 +75,7 @@ fn makes_a_ca_that_openssl_and_the_signer_accept() {
 }
 
 #[test]
-fn the_name_and_lifetime_can_be_chosen() {
+fn new_ca_has_the_chosen_name_and_lifetime() {
     let dir = Dir::new();
     init(dir.path(), &["--common-name", "caf\u{e9}", "--days", "7"]).ok();
     let text = openssl_text(
@@ -87,7 +87,7 @@ fn the_name_and_lifetime_can_be_chosen() {
 }
 
 #[test]
-fn a_strict_umask_does_not_lock_the_account_out() {
+fn strict_umask_leaves_the_ca_readable_for_the_account() {
     let dir = Dir::new();
     let line = format!(
         "umask 0777; exec {:?} ca init --directory a/b",
@@ -105,7 +105,7 @@ fn a_strict_umask_does_not_lock_the_account_out() {
 }
 
 #[test]
-fn never_overwrites_either_file() {
+fn existing_ca_file_is_not_overwritten() {
     for name in ["ca.key", "ca.crt"] {
         let dir = Dir::new();
         dir.write(name, "precious");
@@ -125,7 +125,7 @@ fn never_overwrites_either_file() {
 }
 
 #[test]
-fn many_at_once_make_one_ca() {
+fn concurrent_inits_make_one_ca() {
     let dir = Dir::new();
     let answers: Vec<Answer> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..16)
@@ -144,7 +144,7 @@ fn many_at_once_make_one_ca() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_left_as_it_was() {
+fn unwritable_directory_is_left_unchanged() {
     let dir = Dir::new();
     dir.write("file", "");
     fails(&init(&dir.join("file/pki"), &[]), 74, "Not a directory");
@@ -161,7 +161,7 @@ fn a_folder_that_cannot_be_written_is_left_as_it_was() {
 }
 
 #[test]
-fn a_name_that_is_no_name_is_refused() {
+fn unusable_common_name_is_refused() {
     let dir = Dir::new();
     for name in ["", "a\nb", &"x".repeat(65)] {
         fails(

@@ -84,7 +84,7 @@ fn refused() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_other_command_is_refused() {
+fn other_command_is_refused() {
     let ca = Ca::new();
     let commands = refused();
     assert!(commands.len() >= 40);
@@ -101,7 +101,7 @@ fn every_other_command_is_refused() {
 }
 
 #[test]
-fn a_name_of_63_bytes_is_the_longest() {
+fn name_of_64_bytes_is_refused() {
     let ca = Ca::new();
     let name = format!("kubemaster-{}", "a".repeat(52));
     assert_eq!(name.len(), 63);
@@ -129,7 +129,7 @@ fn refused_host_name_is_answered_with_the_remedy() {
 /// The kernel limits one string of the environment to 128 KiB, so a mebibyte never arrives;
 /// over ssh it does not either. What does is refused like the rest.
 #[test]
-fn over_ssh_they_are_refused_the_same_way() {
+fn other_command_over_ssh_is_refused_alike() {
     let ca = Ca::new();
     let settings = ca.settings();
     let forced = format!(
@@ -160,7 +160,7 @@ fn over_ssh_they_are_refused_the_same_way() {
 }
 
 #[test]
-fn a_refusal_does_not_wait_for_input() {
+fn refused_command_does_not_wait_for_input() {
     let ca = Ca::new();
     let mut child = ca
         .signer(Some(b"kubemaster-A"))
@@ -182,7 +182,7 @@ fn a_refusal_does_not_wait_for_input() {
 }
 
 #[test]
-fn get_certificate_answers_with_the_ca_certificate_alone() {
+fn get_certificate_prints_the_ca_certificate_only() {
     let ca = Ca::new();
     let certificate = ca.dir.read("ca.crt");
     assert_eq!(ca.ask(Some(b"get-certificate"), b"").ok(), certificate);
@@ -197,7 +197,7 @@ fn get_certificate_answers_with_the_ca_certificate_alone() {
 /// As a login shell: argv is the program's name and -c, or begins with a hyphen; the settings
 /// are those at the default path, whatever the string says.
 #[test]
-fn the_login_shell_form_never_looks_at_its_string() {
+fn login_shell_string_is_never_read() {
     use std::os::unix::process::CommandExt as _;
     let ca = Ca::new();
     let evil = format!("x serve --config {}", ca.settings().display());

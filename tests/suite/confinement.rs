@@ -34,7 +34,7 @@ const ACTIONS: [&str; 8] = [
 ];
 
 #[test]
-fn unconfined_every_action_succeeds() {
+fn unconfined_process_can_do_every_action() {
     for action in ACTIONS {
         let output = attempt("none", action);
         assert!(output.status.success(), "{action}: {output:?}");
@@ -45,7 +45,7 @@ fn unconfined_every_action_succeeds() {
 }
 
 #[test]
-fn seccomp_alone_ends_the_process_at_every_action() {
+fn seccomp_alone_kills_the_process_at_every_action() {
     const SIGSYS: i32 = 31;
     for layers in ["seccomp", "both"] {
         assert_eq!(said(&attempt(layers, "nothing")), "done");
@@ -58,7 +58,7 @@ fn seccomp_alone_ends_the_process_at_every_action() {
 }
 
 #[test]
-fn landlock_alone_refuses_files_programs_tcp_and_signals() {
+fn landlock_alone_denies_files_programs_tcp_and_signals() {
     assert_eq!(said(&attempt("landlock", "nothing")), "done");
     for action in ["open", "create", "connect", "execve", "fork"] {
         let output = said(&attempt("landlock", action));
@@ -134,7 +134,7 @@ fn signer(dir: &tempfile::TempDir) -> Command {
 }
 
 #[test]
-fn the_kernel_says_that_the_waiting_process_is_confined() {
+fn waiting_process_is_confined_as_the_kernel_reports() {
     let waiting = Waiting::start();
     let status = status(&waiting.child);
     for line in [
@@ -159,7 +159,7 @@ fn the_kernel_says_that_the_waiting_process_is_confined() {
 /// What the executable's header calls PT_GNU_RELRO, as readelf has it, in the kernel's own list of
 /// what may be done with a process's memory.
 #[test]
-fn relocated_addresses_cannot_be_written() {
+fn relocated_addresses_are_read_only() {
     if !crate::harness::is_root("the memory map of a process that is not dumpable") {
         return;
     }
@@ -208,7 +208,7 @@ fn relocated_addresses_cannot_be_written() {
 }
 
 #[test]
-fn the_key_is_not_in_memory_while_input_is_awaited() {
+fn ca_key_is_not_in_memory_while_input_is_awaited() {
     if !crate::harness::is_root("reading the memory of a process that is not dumpable") {
         return;
     }
@@ -248,7 +248,7 @@ pub(crate) fn memory(pid: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_request_opens_its_three_files_and_writes_none() {
+fn request_opens_three_files_and_writes_none() {
     let dir = ca();
     let made = Command::new("openssl")
         .args("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj".split(' '))

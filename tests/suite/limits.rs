@@ -7,7 +7,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
-fn exactly_the_limit_is_taken() {
+fn input_of_exactly_the_limit_is_accepted() {
     let ca = Ca::new();
     let mut request = ca.request("kubemaster-1");
     request.resize(65_536, b'\n');
@@ -46,7 +46,7 @@ fn feed(mut child: Child, mut more: impl FnMut() -> Vec<u8>) -> Output {
 }
 
 #[test]
-fn a_client_that_stalls_is_gone_in_time() {
+fn stalled_client_is_cut_off() {
     let ca = Ca::new();
     let request = ca.request("kubemaster-1");
     let pause = || std::thread::sleep(Duration::from_millis(100));
@@ -75,14 +75,14 @@ fn a_client_that_stalls_is_gone_in_time() {
 }
 
 #[test]
-fn a_client_that_never_ends_is_cut_off() {
+fn endless_input_is_cut_off() {
     let ca = Ca::new();
     let endless = feed(start(&ca), || vec![b'A'; 4096]);
     answer(&endless).fails(65, "larger than 65536 bytes");
 }
 
 #[test]
-fn input_that_cannot_be_read() {
+fn unreadable_input_is_reported() {
     let ca = Ca::new();
     let mut signer = ca.signer(Some(b"kubemaster-1"));
     let folder = std::fs::File::open(ca.dir.path()).unwrap();
@@ -94,7 +94,7 @@ fn input_that_cannot_be_read() {
 }
 
 #[test]
-fn a_reader_that_is_gone_ends_it_with_74() {
+fn closed_output_exits_with_74() {
     let ca = Ca::new();
     let request = ca.request("kubemaster-1");
     let (reader, writer) = std::io::pipe().unwrap();
@@ -114,7 +114,7 @@ fn a_reader_that_is_gone_ends_it_with_74() {
 /// A socket with room for a part of the answer, whose other end reads nothing: what was written
 /// is not waited on for ever, and the record is there before anybody has seen the certificate.
 #[test]
-fn a_reader_that_takes_a_part_does_not_hold_it() {
+fn stalled_reader_is_cut_off() {
     if !is_root("a journal of its own, to look for the audit record in") {
         return;
     }
@@ -156,7 +156,7 @@ fn a_reader_that_takes_a_part_does_not_hold_it() {
 }
 
 #[test]
-fn two_hundred_at_once_have_two_hundred_serials() {
+fn concurrent_requests_get_distinct_serials() {
     let ca = Ca::new();
     let request = ca.request("kubemaster-1");
     let certificates: Vec<String> = std::thread::scope(|scope| {

@@ -13,12 +13,13 @@
 )]
 
 mod backup;
+mod ca_files;
 mod ca_init;
 mod check;
-mod client;
 mod commands;
 mod confinement;
 mod docs;
+mod environment;
 mod harness;
 mod layering;
 mod limits;
@@ -28,11 +29,10 @@ mod peers;
 mod post_issuance;
 mod profile;
 mod properties;
+mod renewer;
 mod requests;
-mod setup;
 mod sshd;
 mod static_build;
-mod surroundings;
 mod used_by;
 
 /// The executable under test: the static release build, where `make test` names it.

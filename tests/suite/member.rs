@@ -29,7 +29,7 @@ const HOSTS: &[&str] = &[
 ];
 
 #[test]
-fn the_certificate_is_the_operators_words_and_the_requests_key() {
+fn member_certificate_has_the_operators_names_and_the_requests_key() {
     let ca = Ca::new();
     let asks = "-addext subjectAltName=DNS:evil.example,IP:192.0.2.66 \
                 -addext basicConstraints=critical,CA:TRUE -addext extendedKeyUsage=codeSigning";
@@ -80,7 +80,7 @@ fn the_certificate_is_the_operators_words_and_the_requests_key() {
 }
 
 #[test]
-fn it_lasts_as_long_as_was_asked_for_and_no_longer_than_the_ca() {
+fn member_certificate_lasts_as_asked_within_the_ca() {
     let ca = Ca::with("p256", "-subj /CN=test-ca -days 3650");
     let request = ca.request_pem("p256", "etcd-member", "");
     let lasts = |arguments: &[&str], days: u32| {
@@ -117,7 +117,7 @@ fn it_lasts_as_long_as_was_asked_for_and_no_longer_than_the_ca() {
 }
 
 #[test]
-fn what_is_no_members_request_is_refused() {
+fn request_not_for_a_member_is_refused() {
     let ca = Ca::new();
     let request = ca.request_pem("p256", "etcd-member", "");
     let der = {
@@ -191,7 +191,7 @@ fn record_of_a_member_certificate_names_its_hosts() {
 
 /// What `su signer -- member sign ...` makes of it, and a client's command.
 #[test]
-fn callers_do_not_get_there() {
+fn ssh_client_cannot_reach_member_sign() {
     let ca = Ca::new();
     let request = ca.request_pem("p256", "etcd-member", "");
     let login = ca.dir.join("etcd-signer-login");
@@ -219,7 +219,7 @@ impl Drop for Etcd {
 /// etcd takes any certificate for clients on its peer port, where the two CAs are one. The
 /// common name is what tells members from masters there.
 #[test]
-fn etcd_takes_a_members_certificate_from_peers_and_not_a_masters() {
+fn etcd_peers_accept_members_and_refuse_masters() {
     let ca = Ca::new();
     let dir = ca.dir.path();
     let loopback = &["--host", "127.0.0.1"];

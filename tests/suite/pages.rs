@@ -73,7 +73,7 @@ pub fn pages() -> Dir {
 }
 
 #[test]
-fn the_man_pages_and_the_help_name_the_same_options() {
+fn man_pages_and_help_have_the_same_options() {
     let dir = pages();
     for (name, program) in programs() {
         let page = dir.read(&format!("{name}.8")).replace("\\-", "-");
@@ -102,7 +102,7 @@ fn the_man_pages_and_the_help_name_the_same_options() {
 }
 
 #[test]
-fn completions_know_every_option() {
+fn completions_have_every_option() {
     let dir = pages();
     for (name, program) in programs() {
         let leaves = leaves(name, &program, &[]);
@@ -126,7 +126,7 @@ fn completions_know_every_option() {
 
 /// The scripts beside the program: each option and each command of their help is in the page.
 #[test]
-fn the_scripts_pages_know_their_help() {
+fn script_man_pages_have_every_option() {
     let option = Regex::new("--[a-z][a-z-]*").unwrap();
     for (script, words) in [
         (
@@ -209,7 +209,7 @@ fn example_settings() -> Vec<String> {
 }
 
 #[test]
-fn the_settings_example_has_every_key_with_its_default() {
+fn settings_example_has_every_key_with_its_default() {
     let dir = Dir::new();
     let text = std::fs::read_to_string(source("deploy/etcd-signer/config.toml")).unwrap();
     let as_shipped = dir.write("shipped.toml", text);
@@ -235,7 +235,7 @@ fn the_settings_example_has_every_key_with_its_default() {
 }
 
 #[test]
-fn the_settings_page_has_every_key_with_its_default() {
+fn settings_page_has_every_key_with_its_default() {
     let page = std::fs::read_to_string(source("packaging/man/etcd-signer.toml.5")).unwrap();
     let page = page.replace("\\(dq", "\"");
     let setting = Regex::new(r"(?m)^\.B ([a-z_]+ = .*)$").unwrap();

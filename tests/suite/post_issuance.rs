@@ -91,13 +91,13 @@ fn rejects(outcome: Result<(), String>, field: &str) {
 }
 
 #[test]
-fn the_profile_itself_is_accepted() {
+fn certificate_of_the_profile_is_accepted() {
     let case = Case::new(3650);
     assert_eq!(case.changed(|_| ()), Ok(()));
 }
 
 #[test]
-fn every_changed_field_is_rejected_by_name() {
+fn changed_field_is_rejected_by_name() {
     let case = Case::new(3650);
     rejects(
         case.changed(|p| p.serial_number = Some(0_u64.into())),
@@ -186,7 +186,7 @@ fn every_changed_field_is_rejected_by_name() {
 }
 
 #[test]
-fn another_key_another_ca_and_altered_bytes_are_rejected() {
+fn other_key_other_ca_and_altered_bytes_are_rejected() {
     let case = Case::new(3650);
     let params = case.params();
     let other = grant("kubemaster-1");
@@ -218,7 +218,7 @@ fn another_key_another_ca_and_altered_bytes_are_rejected() {
 }
 
 #[test]
-fn a_certificate_never_outlives_its_ca() {
+fn certificate_ends_with_its_ca_at_the_latest() {
     let case = Case::new(1);
     assert_eq!(case.changed(|_| ()), Ok(()));
     rejects(
@@ -230,7 +230,7 @@ fn a_certificate_never_outlives_its_ca() {
 /// The signer's own certificate is for one name and at most five minutes, and is never taken for
 /// a master's.
 #[test]
-fn the_signers_own_certificate_is_a_case_apart() {
+fn signers_own_certificate_differs_from_a_masters() {
     let case = Case::new(3650);
     let own = OwnKey::generate().unwrap();
     let own_grant = Grant::signer(own.public_key().clone());
@@ -317,7 +317,7 @@ type Change = fn(&mut CertificateParams);
 /// A member's certificate is a case of its own too: for the hosts that were named, in their
 /// order, for both uses, and is never taken for a master's.
 #[test]
-fn a_members_certificate_is_a_case_apart() {
+fn members_certificate_differs_from_a_masters() {
     let case = Case::new(3650);
     let hosts = || {
         ["10.0.0.2", "fd00::2", "etcd-2"]

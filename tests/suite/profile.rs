@@ -143,7 +143,7 @@ pub(crate) fn lifetime(dir: &Path, file: &str) -> i64 {
 }
 
 #[test]
-fn every_kind_of_ca_signs_the_profile() {
+fn every_ca_key_type_signs_the_profile() {
     for (kind, signature) in [
         ("p256", "ecdsa-with-SHA256"),
         ("p384", "ecdsa-with-SHA384"),
@@ -159,7 +159,7 @@ fn every_kind_of_ca_signs_the_profile() {
 }
 
 #[test]
-fn every_kind_of_client_key_is_certified() {
+fn every_accepted_client_key_is_certified() {
     let ca = Ca::new();
     for kind in KINDS {
         let digests: &[&str] = match kind {
@@ -181,7 +181,7 @@ fn every_kind_of_client_key_is_certified() {
 }
 
 #[test]
-fn every_form_of_ca_key_file_is_read() {
+fn every_ca_key_encoding_is_read() {
     for kind in KINDS {
         let ca = Ca::of_kind(kind);
         let dir = ca.dir.path();
@@ -218,7 +218,7 @@ fn every_form_of_ca_key_file_is_read() {
 
 /// What a request asks for besides is not issued, whatever it is.
 #[test]
-fn nothing_that_a_request_asks_for_is_issued() {
+fn requested_attributes_and_extensions_are_ignored() {
     const HOSTILE: &str = "[req]\nprompt = no\ndistinguished_name = dn\nattributes = attrs\n\
         req_extensions = ext\n[dn]\nC = XX\nO = system:masters\n1.OU = a\n2.OU = b\n\
         CN = kubemaster-1\nemailAddress = root@example.com\nserialNumber = 1\nDC = example\n\
@@ -260,7 +260,7 @@ fn nothing_that_a_request_asks_for_is_issued() {
 }
 
 #[test]
-fn every_dialect_of_base64_is_understood() {
+fn base64_of_every_encoder_is_accepted() {
     let ca = Ca::new();
     let pem = ca.request_pem("p256", "kubemaster-1", "");
     let dir = ca.dir.path();
@@ -305,7 +305,7 @@ fn every_dialect_of_base64_is_understood() {
 }
 
 #[test]
-fn a_shorter_validity_is_kept() {
+fn shorter_validity_is_applied() {
     let ca = Ca::new();
     for (setting, seconds) in [("1m", 60), ("90s", 90), ("12h", 43_200), ("24h", 86_400)] {
         ca.set(&format!("validity = \"{setting}\""));
@@ -317,7 +317,7 @@ fn a_shorter_validity_is_kept() {
 
 /// Subjects that a name's encoder would not give back as they were.
 #[test]
-fn the_issuer_is_the_cas_subject_byte_for_byte() {
+fn issuer_is_the_ca_subject_byte_for_byte() {
     for (what, mask, subject) in [
         ("PrintableString", "default", "CN=etcd CA"),
         ("UTF8String", "utf8only", "CN=etcd CA"),
@@ -386,7 +386,7 @@ fn the_issuer_is_the_cas_subject_byte_for_byte() {
 }
 
 #[test]
-fn a_ca_without_a_key_identifier_works() {
+fn ca_without_key_identifier_is_accepted() {
     let configuration = crate::harness::Dir::new();
     let path = configuration.write(
         "ca.cnf",

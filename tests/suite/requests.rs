@@ -131,7 +131,7 @@ fn refuses(ca: &Ca, words: &str, der: &[u8]) {
 }
 
 #[test]
-fn a_crafted_request_is_sound_unless_changed() {
+fn crafted_request_is_accepted_unless_changed() {
     let ca = Ca::new();
     accepts(&ca, "unchanged", &Crafted::new().der());
     accepts(
@@ -142,7 +142,7 @@ fn a_crafted_request_is_sound_unless_changed() {
 }
 
 #[test]
-fn odd_attributes_and_subjects_do_no_harm() {
+fn odd_attributes_and_subjects_are_accepted() {
     let ca = Ca::new();
     let password = seq(&[CHALLENGE_PASSWORD, &set(&[&tlv(0x0c, &[b"secret123"])])]);
     let attributes: [(&str, Vec<u8>); 6] = [
@@ -196,7 +196,7 @@ fn odd_attributes_and_subjects_do_no_harm() {
 }
 
 #[test]
-fn the_subject_has_the_one_name_that_was_asked_for() {
+fn subject_without_the_one_requested_name_is_refused() {
     let ca = Ca::new();
     let name = |text: &[u8]| rdn(COMMON_NAME, 0x0c, text);
     let with = |subject: Vec<u8>| Crafted::with(|c| c.subject = subject);
@@ -229,7 +229,7 @@ fn the_subject_has_the_one_name_that_was_asked_for() {
 }
 
 #[test]
-fn the_encoding_is_exact() {
+fn encoding_other_than_strict_der_is_refused() {
     let ca = Ca::new();
     let good = Crafted::new();
     let der = good.der();
@@ -325,7 +325,7 @@ fn the_encoding_is_exact() {
 }
 
 #[test]
-fn the_key_is_one_that_is_accepted() {
+fn key_of_another_kind_is_refused() {
     let ca = Ca::new();
     let dir = ca.dir.path();
     for (words, named) in [
@@ -430,7 +430,7 @@ fn the_key_is_one_that_is_accepted() {
 }
 
 #[test]
-fn the_point_is_on_its_curve_and_written_out() {
+fn point_off_the_curve_or_compressed_is_refused() {
     let ca = Ca::new();
     let good = Crafted::new();
     let point = good.key.public_key().as_ref().to_vec();
@@ -492,7 +492,7 @@ fn the_point_is_on_its_curve_and_written_out() {
 }
 
 #[test]
-fn the_signature_is_by_that_key_and_of_its_kind() {
+fn signature_of_another_key_or_kind_is_refused() {
     let ca = Ca::new();
     let dir = ca.dir.path();
     openssl(
@@ -585,7 +585,7 @@ fn the_signature_is_by_that_key_and_of_its_kind() {
 }
 
 #[test]
-fn the_base64_and_pem_are_sound() {
+fn malformed_base64_and_pem_are_refused() {
     let ca = Ca::new();
     let dir = ca.dir.path();
     let pem = ca.request_pem("p256", "kubemaster-1", "");
@@ -663,7 +663,7 @@ fn the_base64_and_pem_are_sound() {
 
 /// Requests of six makers, as they wrote them (`tests/fuzz/seeds/README.md` says which).
 #[test]
-fn every_makers_requests_are_taken_or_refused_as_they_should_be() {
+fn request_of_every_maker_is_decided_as_expected() {
     let ca = Ca::new();
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     let mut makers = std::collections::BTreeMap::<String, usize>::new();

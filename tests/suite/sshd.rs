@@ -40,7 +40,7 @@ impl Drop for Script {
 }
 
 #[test]
-fn every_attack_through_sshd_gets_nothing() {
+fn attack_through_sshd_gets_nothing() {
     if crate::harness::is_root("attacks through sshd, in namespaces of their own") {
         let mut script = Script::start("attacks.sh");
         assert!(script.0.wait().unwrap().success(), "see the table above");
@@ -76,7 +76,7 @@ fn both_drop_ins_close_the_account_alike() {
 
 /// OpenSSH's own settings for everybody are in the one file that is optional.
 #[test]
-fn the_drop_ins_say_nothing_outside_of_the_account() {
+fn drop_in_affects_the_account_only() {
     for name in ["00-etcd-signer.conf", "00-etcd-signer-keys.conf"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("deploy/etcd-signer/sshd")
@@ -94,7 +94,7 @@ fn the_drop_ins_say_nothing_outside_of_the_account() {
 
 /// Every directive has a comment right above it, and nothing is opened but to an address.
 #[test]
-fn every_directive_says_what_it_stops() {
+fn directive_of_a_drop_in_says_what_it_prevents() {
     for name in ["00-etcd-signer.conf", "00-etcd-signer-keys.conf"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("deploy/etcd-signer/sshd")

@@ -148,7 +148,7 @@ ssh signer@leader get-peers > peers
 "#;
 
 #[test]
-fn a_master_gets_a_certificate_that_etcd_accepts() {
+fn master_gets_a_certificate_that_etcd_accepts() {
     for login in [Login::ForceCommand, Login::AuthorizedKeys] {
         let ca = Ca::new();
         let etcd = Etcd::start(&ca);
@@ -174,7 +174,7 @@ fn a_master_gets_a_certificate_that_etcd_accepts() {
 }
 
 #[test]
-fn etcd_refuses_what_another_ca_signed() {
+fn certificate_of_another_ca_is_refused_by_etcd() {
     let ca = Ca::new();
     let other = Ca::with("p256", "-subj /CN=test-ca -days 30");
     let etcd = Etcd::start(&ca);
@@ -191,7 +191,7 @@ fn etcd_refuses_what_another_ca_signed() {
 }
 
 #[test]
-fn each_request_leaves_one_record_in_the_journal() {
+fn request_leaves_one_record_in_the_journal() {
     if !is_root("a journal of its own, to look for the audit records in") {
         return;
     }

@@ -52,7 +52,7 @@ fn none_is_in_memory(pki: &Pki, secrets: &[Vec<u8>]) {
 }
 
 #[test]
-fn a_key_on_p256_is_wiped() {
+fn p256_ca_key_is_wiped_before_etcd_is_asked() {
     let key = KeyPair::generate().unwrap();
     // PKCS#8 of P-256: the scalar is bytes 36 to 67.
     let scalar = key.serialize_der()[36..68].to_vec();
@@ -65,7 +65,7 @@ fn a_key_on_p256_is_wiped() {
 }
 
 #[test]
-fn a_key_of_rsa_is_wiped() {
+fn rsa_ca_key_is_wiped_before_etcd_is_asked() {
     let made = Command::new("openssl")
         .args("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048".split(' '))
         .output()

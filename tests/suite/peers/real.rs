@@ -8,7 +8,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 #[test]
-fn one_member() {
+fn single_member_is_listed() {
     let cluster = Cluster::start(1);
     answers(
         &get_peers(&cluster.pki, &[&cluster.url(0)]),
@@ -17,7 +17,7 @@ fn one_member() {
 }
 
 #[test]
-fn three_members_then_one_down_then_no_quorum() {
+fn members_are_listed_with_one_down_and_without_quorum() {
     let mut cluster = Cluster::start(3);
     let all = cluster.urls(&[0, 1, 2]);
     for index in 0..3 {
@@ -44,7 +44,7 @@ fn three_members_then_one_down_then_no_quorum() {
 }
 
 #[test]
-fn five_members() {
+fn five_members_are_listed() {
     let cluster = Cluster::start(5);
     answers(
         &get_peers(&cluster.pki, &[&cluster.url(4)]),
@@ -53,7 +53,7 @@ fn five_members() {
 }
 
 #[test]
-fn a_learner_is_left_out_and_does_not_answer() {
+fn learner_is_left_out() {
     let mut cluster = Cluster::start(1);
     let learner = cluster.add(&["--learner"]);
     answers(
@@ -74,7 +74,7 @@ fn a_learner_is_left_out_and_does_not_answer() {
 }
 
 #[test]
-fn a_member_that_has_not_started_is_left_out() {
+fn unstarted_member_is_left_out() {
     let mut cluster = Cluster::start(3);
     let added = cluster.add(&[]);
     let before = get_peers(&cluster.pki, &[&cluster.url(0)]);
@@ -106,7 +106,7 @@ fn address_that_nobody_can_connect_to_is_left_out() {
 
 /// Every server certificate here is for serverAuth alone, too.
 #[test]
-fn the_json_gateway_is_not_needed() {
+fn json_gateway_is_not_needed() {
     let cluster = Cluster::start_with(1, &["--enable-grpc-gateway=false"]);
     answers(
         &get_peers(&cluster.pki, &[&cluster.url(0)]),
@@ -117,7 +117,7 @@ fn the_json_gateway_is_not_needed() {
 /// TLS 1.3 refuses a client after its handshake, and closes with the request unread: the
 /// reason must not be lost in that.
 #[test]
-fn etcd_that_trusts_another_ca_for_clients_says_so_every_time() {
+fn etcd_with_another_client_ca_is_reported_every_time() {
     let cluster = Cluster::start_for_others();
     for _ in 0..20 {
         let output = get_peers(&cluster.pki, &[&cluster.url(0)]);
@@ -129,7 +129,7 @@ fn etcd_that_trusts_another_ca_for_clients_says_so_every_time() {
 }
 
 #[test]
-fn etcd_with_tls_1_2_alone() {
+fn etcd_with_tls_1_2_only_is_accepted() {
     // Of GCM suites, which TLS 1.3 does not know, so that it cannot be agreed upon.
     let arguments = &["--cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"];
     let cluster = Cluster::start_with(1, arguments);
@@ -141,7 +141,7 @@ fn etcd_with_tls_1_2_alone() {
 
 /// etcd takes the name from the certificate, and does not look whether it has such a user.
 #[test]
-fn etcds_own_authentication_needs_no_role_and_no_user() {
+fn etcd_authentication_needs_a_user_without_a_role() {
     let cluster = Cluster::start(1);
     cluster.enable_auth();
     let without = get_peers(&cluster.pki, &[&cluster.url(0)]);
@@ -153,7 +153,7 @@ fn etcds_own_authentication_needs_no_role_and_no_user() {
 
 /// Then it has no name for whoever asks, and later releases want one.
 #[test]
-fn etcds_own_authentication_without_client_certificates() {
+fn etcd_authentication_without_client_certificates_is_explained() {
     let cluster = Cluster::start_with(1, &["--client-cert-auth=false"]);
     cluster.enable_auth();
     let output = get_peers(&cluster.pki, &[&cluster.url(0)]);
@@ -171,7 +171,7 @@ fn etcds_own_authentication_without_client_certificates() {
 }
 
 #[test]
-fn etcdctl_works_with_the_answer_and_an_issued_certificate() {
+fn etcdctl_works_with_answer_and_issued_certificate() {
     let cluster = Cluster::start(3);
     let key = cluster.pki.path("kubemaster-1.key");
     let request = Command::new("openssl")

@@ -24,7 +24,7 @@ fn good(tls: &mut hostile::Tls) -> std::io::Result<()> {
 }
 
 #[test]
-fn a_sound_server_is_answered_with_either_version_of_tls() {
+fn sound_server_is_accepted_with_tls_1_2_and_1_3() {
     const ONE_VERSION: [&[&SupportedProtocolVersion]; 2] = [&[&TLS12], &[&TLS13]];
     let pki = Pki::new();
     for versions in ONE_VERSION {
@@ -36,7 +36,7 @@ fn a_sound_server_is_answered_with_either_version_of_tls() {
 }
 
 #[test]
-fn nothing_listens() {
+fn closed_port_is_reported() {
     let url = format!("https://{}:2379", address());
     fails(
         &get_peers(&Pki::new(), &[&url]),
@@ -45,7 +45,7 @@ fn nothing_listens() {
 }
 
 #[test]
-fn a_server_that_says_nothing() {
+fn silent_server_times_out() {
     let url = hostile::tcp(|_stream| {
         sleep(FOREVER);
         Ok(())
@@ -57,7 +57,7 @@ fn a_server_that_says_nothing() {
 }
 
 #[test]
-fn a_server_that_says_nothing_after_the_handshake() {
+fn server_silent_after_the_handshake_times_out() {
     let pki = Pki::new();
     let url = Server::new(&pki).start(|_tls| {
         sleep(FOREVER);
@@ -71,7 +71,7 @@ fn a_server_that_says_nothing_after_the_handshake() {
 
 /// A listener whose queue is full lets further connections wait.
 #[test]
-fn an_address_where_no_packet_is_answered() {
+fn unanswered_address_times_out() {
     use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &std::net::SocketAddrV4::new(address(), 0)).unwrap();
@@ -98,7 +98,7 @@ fn an_address_where_no_packet_is_answered() {
 }
 
 #[test]
-fn every_endpoint_that_fails_is_named_in_one_line() {
+fn failed_endpoints_are_named_in_one_line() {
     let pki = Pki::new();
     let nothing = format!("https://{}:2379", address());
     let silent = hostile::tcp(|_stream| {
@@ -116,7 +116,7 @@ fn every_endpoint_that_fails_is_named_in_one_line() {
 }
 
 #[test]
-fn a_server_without_tls() {
+fn server_without_tls_is_reported() {
     let url = hostile::tcp(|mut stream| stream.write_all(b"\x1b[31mHTTP/1.1 400 Bad\r\n\r\n"));
     fails(
         &get_peers(&Pki::new(), &[&url]),
@@ -125,7 +125,7 @@ fn a_server_without_tls() {
 }
 
 #[test]
-fn a_server_that_hangs_up() {
+fn server_that_closes_the_connection_is_reported() {
     let url = hostile::tcp(|_stream| Ok(()));
     fails(
         &get_peers(&Pki::new(), &[&url]),
@@ -140,7 +140,7 @@ fn a_server_that_hangs_up() {
 }
 
 #[test]
-fn a_server_of_another_ca() {
+fn server_certificate_of_another_ca_is_refused() {
     let (pki, other) = (Pki::new(), Pki::new());
     let address = address();
     let server = Server::presenting(&pki, &other, address, |other| other.server(address));
@@ -153,7 +153,7 @@ fn a_server_of_another_ca() {
 }
 
 #[test]
-fn a_server_whose_certificate_is_not_in_force() {
+fn server_certificate_out_of_validity_is_refused() {
     let day = time::Duration::days(1);
     let now = OffsetDateTime::now_utc();
     for (from, to, said) in [
@@ -174,7 +174,7 @@ fn a_server_whose_certificate_is_not_in_force() {
 }
 
 #[test]
-fn a_server_whose_certificate_is_for_another_host() {
+fn server_certificate_for_another_host_is_refused() {
     let pki = Pki::new();
     let address = address();
     let server = Server::presenting(&pki, &pki, address, |pki| {
@@ -188,7 +188,7 @@ fn a_server_whose_certificate_is_for_another_host() {
 }
 
 #[test]
-fn localhost_is_the_name_that_the_certificate_must_carry() {
+fn localhost_must_be_in_the_server_certificate() {
     let pki = Pki::new();
     let server = Server::presenting(&pki, &pki, Ipv4Addr::LOCALHOST, |pki| {
         // For localhost and another address than the one that is connected to.
@@ -200,7 +200,7 @@ fn localhost_is_the_name_that_the_certificate_must_carry() {
 }
 
 #[test]
-fn a_certificate_that_is_not_a_servers() {
+fn certificate_without_server_auth_is_refused() {
     let pki = Pki::new();
     let address = address();
     let server = Server::presenting(&pki, &pki, address, |pki| {
@@ -216,7 +216,7 @@ fn a_certificate_that_is_not_a_servers() {
 }
 
 #[test]
-fn a_server_that_speaks_tls_but_not_http_2() {
+fn server_without_http_2_is_reported() {
     for protocol in [&b""[..], b"http/1.1"] {
         let pki = Pki::new();
         let mut server = Server::new(&pki);
@@ -227,7 +227,7 @@ fn a_server_that_speaks_tls_but_not_http_2() {
 }
 
 #[test]
-fn garbage_inside_tls() {
+fn garbage_inside_tls_is_reported() {
     let pki = Pki::new();
     let url = Server::new(&pki).start(|mut tls| {
         tls.write_all(&b"\x1b[31mgarbage\n".repeat(5000))?;
@@ -240,7 +240,7 @@ fn garbage_inside_tls() {
 }
 
 #[test]
-fn garbage_inside_grpc() {
+fn garbage_inside_grpc_is_reported() {
     let pki = Pki::new();
     let url = Server::new(&pki).start(|mut tls| {
         begin(&mut tls)?;
@@ -254,7 +254,7 @@ fn garbage_inside_grpc() {
 }
 
 #[test]
-fn an_answer_of_a_hundred_mebibytes() {
+fn answer_of_100_mebibytes_is_refused() {
     let pki = Pki::new();
     let url = Server::new(&pki).start(|mut tls| {
         begin(&mut tls)?;
@@ -267,7 +267,7 @@ fn an_answer_of_a_hundred_mebibytes() {
 }
 
 #[test]
-fn an_answer_that_never_ends() {
+fn endless_answer_is_cut_off() {
     let pki = Pki::new();
     let url = Server::new(&pki).start(|mut tls| {
         begin(&mut tls)?;
@@ -286,7 +286,7 @@ fn an_answer_that_never_ends() {
 
 /// A server that keeps the client busy does not keep it from its clock.
 #[test]
-fn floods() {
+fn flooding_server_is_cut_off() {
     const PING: u8 = 6;
     const CONTINUATION: u8 = 9;
     let pings = |tls: &mut hostile::Tls| {
@@ -317,9 +317,9 @@ fn floods() {
             message(tls, b"")?;
         }
     };
-    let floods: [fn(&mut hostile::Tls) -> std::io::Result<()>; 4] =
+    let flooding_server_is_cut_off: [fn(&mut hostile::Tls) -> std::io::Result<()>; 4] =
         [pings, headers, records, messages];
-    for flood in floods {
+    for flood in flooding_server_is_cut_off {
         let pki = Pki::new();
         let url = Server::new(&pki).start(move |mut tls| flood(&mut tls));
         fails(&get_peers(&pki, &[&url]), &[&url]);
@@ -327,7 +327,7 @@ fn floods() {
 }
 
 #[test]
-fn a_handshake_that_drips() {
+fn slow_handshake_times_out() {
     let url = hostile::tcp(|mut stream| {
         // The head of a handshake record of 16 KiB, which never becomes whole.
         stream.write_all(&[22, 3, 3, 0x40, 0])?;
@@ -343,7 +343,7 @@ fn a_handshake_that_drips() {
 }
 
 #[test]
-fn a_servers_words_are_escaped_and_cut() {
+fn server_text_is_escaped_and_truncated() {
     let pki = Pki::new();
     let url = Server::new(&pki).start(|mut tls| {
         begin(&mut tls)?;
@@ -359,7 +359,7 @@ fn a_servers_words_are_escaped_and_cut() {
 }
 
 #[test]
-fn an_identity_that_etcd_refuses() {
+fn refused_identity_is_explained() {
     for (status, text) in [
         ("7", "etcdserver: permission denied"),
         ("9", "etcdserver: user name not found"),
@@ -379,7 +379,7 @@ fn an_identity_that_etcd_refuses() {
 }
 
 #[test]
-fn urls_that_must_not_be_printed() {
+fn unprintable_urls_are_left_out() {
     let bad = [
         "https://10.0.0.2:2379\nhttps://evil:1",
         "https://\x1b]0;evil\x07:2379",
@@ -408,7 +408,7 @@ fn urls_that_must_not_be_printed() {
 }
 
 #[test]
-fn the_identity_is_fixed_short_lived_and_new_every_time() {
+fn signers_identity_is_short_lived_and_never_reused() {
     let pki = Pki::new();
     let (sender, presented) = mpsc::channel();
     let url = Server::new(&pki).start(move |mut tls| {

@@ -23,7 +23,7 @@ fn surrounded(ca: &Ca, surroundings: &str, input: &[u8]) -> Answer {
 }
 
 #[test]
-fn surroundings_change_nothing() {
+fn hostile_environment_changes_nothing() {
     let ca = Ca::new();
     let request = ca.request("kubemaster-1");
     for surroundings in [
@@ -51,7 +51,7 @@ fn surroundings_change_nothing() {
 
 /// What cannot work fails in the way that everything fails: one line, nothing on stdout.
 #[test]
-fn surroundings_that_leave_no_room_fail_cleanly() {
+fn exhausted_limits_fail_cleanly() {
     let ca = Ca::new();
     let request = ca.request("kubemaster-1");
     if std::env::var_os("ETCD_SIGNER").is_some() {
@@ -87,7 +87,7 @@ fn without(ca: &Ca, call: &str) -> Command {
 }
 
 #[test]
-fn without_seccomp_it_refuses_unless_the_settings_allow_it() {
+fn request_without_seccomp_is_refused_unless_allowed() {
     let ca = Ca::new();
     let request = ca.request("kubemaster-1");
     let refused = answer(&run(&mut without(&ca, "seccomp"), &request));
@@ -97,14 +97,14 @@ fn without_seccomp_it_refuses_unless_the_settings_allow_it() {
 }
 
 #[test]
-fn without_landlock_it_serves() {
+fn request_without_landlock_is_served() {
     let ca = Ca::new();
     let request = ca.request("kubemaster-1");
     ca.verifies(&answer(&run(&mut without(&ca, "landlock"), &request)).ok());
 }
 
 #[test]
-fn the_record_says_which_layers_held() {
+fn audit_record_names_the_confinement() {
     if !is_root("a journal of its own, to look for the confinement in") {
         return;
     }
@@ -137,7 +137,7 @@ fn the_record_says_which_layers_held() {
 /// No journal, or one whose reader is stuck: /dev/log takes the record, or nobody does, and
 /// the client is served all the same.
 #[test]
-fn where_there_is_no_journal_dev_log_takes_the_record() {
+fn audit_record_goes_to_dev_log_without_a_journal() {
     if !is_root("a /dev/log of its own") {
         return;
     }

@@ -21,7 +21,7 @@ fn table(master: &Master) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_table_and_an_exit_code_say_what_is_in_place() {
+fn status_table_and_exit_code_agree() {
     let ca = Ca::new();
     let master = Master::new();
     master.set_without_ssh(&ca, "");
@@ -71,7 +71,7 @@ fn a_table_and_an_exit_code_say_what_is_in_place() {
 
 /// A minute from valid over due to expired; then a run that renews it all the same.
 #[test]
-fn a_certificate_passes_from_valid_to_due_to_expired() {
+fn certificate_goes_from_valid_to_due_to_expired() {
     let ca = Ca::new();
     ca.set("validity = \"1m\"");
     let master = Master::new();
@@ -113,7 +113,7 @@ fn a_certificate_passes_from_valid_to_due_to_expired() {
 }
 
 #[test]
-fn json_says_the_same_for_programs() {
+fn status_json_has_the_same_content() {
     let ca = Ca::new();
     let master = Master::new();
     master.set_without_ssh(&ca, "");
@@ -140,7 +140,7 @@ fn json_says_the_same_for_programs() {
 }
 
 #[test]
-fn metrics_are_written_at_every_run_whole() {
+fn metrics_are_written_whole_at_every_run() {
     let ca = Ca::new();
     let master = Master::new();
     let path = master.dir.join("x.prom");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const KILLS: u32 = 1000;
 
 #[test]
-fn killed_at_any_point_it_leaves_a_whole_pair() {
+fn run_killed_at_any_point_leaves_a_whole_pair() {
     let ca = Ca::new();
     let master = Master::new();
     master.set_without_ssh(&ca, "");
@@ -104,7 +104,7 @@ const CALLS: [&str; 20] = [
 
 /// Killed before each single call in turn, from nothing and with a pair in place.
 #[test]
-fn killed_before_any_call_it_leaves_a_whole_pair() {
+fn run_killed_before_any_system_call_leaves_a_whole_pair() {
     let ca = Ca::new();
     for from_nothing in [true, false] {
         let master = Master::new();

@@ -6,7 +6,7 @@ use crate::used_by::forced_command;
 use std::process::Command;
 
 #[test]
-fn the_key_is_never_opened_for_writing_and_leaves_by_no_way() {
+fn private_key_is_never_written_again_nor_sent() {
     let ca = Ca::new();
     let sshd = Sshd::start(Login::ForceCommand, &forced_command(&ca));
     let master = Master::new();

@@ -20,7 +20,7 @@ fn is_there(tool: &str) -> bool {
 }
 
 #[test]
-fn systemd_takes_the_units_and_rates_the_service_ok() {
+fn systemd_accepts_the_units_and_rates_the_service_ok() {
     if !is_there("systemd-analyze") {
         left_out("the units: there is no systemd-analyze here");
         return;
@@ -87,7 +87,7 @@ fn calls_of(set: &str) -> BTreeSet<String> {
 /// No systemd runs here, so what the unit allows is held against what a run needs: its calls,
 /// ssh's among them, and its capabilities.
 #[test]
-fn a_run_needs_no_more_than_the_unit_allows() {
+fn run_stays_within_the_units_restrictions() {
     if !is_there("systemd-analyze") {
         left_out("what the unit allows: there is no systemd-analyze here");
         return;
@@ -157,7 +157,7 @@ fn a_run_needs_no_more_than_the_unit_allows() {
 }
 
 #[test]
-fn prometheus_takes_metrics_and_rules() {
+fn prometheus_accepts_metrics_and_rules() {
     if !is_there("promtool") {
         left_out("metrics and alert rules: there is no promtool here (Debian: prometheus)");
         return;
@@ -182,7 +182,7 @@ fn prometheus_takes_metrics_and_rules() {
         b"",
     );
     assert!(rules.status.success(), "{rules:?}");
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/client/alerts-test.yml");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/renewer/alerts-test.yml");
     let tested = run(
         Command::new("promtool").args(["test", "rules"]).arg(tests),
         b"",
@@ -245,7 +245,7 @@ fn cron_runs_the_file_as_the_page_installs_it() {
 
 /// The fields of crontab(5), and the command as its shell would run it.
 #[test]
-fn the_cron_lines_are_ones() {
+fn cron_file_has_valid_lines() {
     let text = std::fs::read_to_string(shipped("etcd-client-cert.cron")).unwrap();
     let lines: Vec<&str> = text
         .lines()

@@ -26,7 +26,7 @@ fn found(pattern: &str, text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_man_page_and_the_help_name_the_same_options() {
+fn renewers_man_page_and_help_have_the_same_options() {
     let mut help = String::new();
     for words in [&["--help"][..], &["renew", "--help"], &["status", "--help"]] {
         let output = Command::new(crate::client_path())
@@ -44,7 +44,7 @@ fn the_man_page_and_the_help_name_the_same_options() {
 
 /// The example is held against the program by the settings' own tests.
 #[test]
-fn the_settings_page_has_every_key_with_its_default() {
+fn settings_page_has_every_key_with_its_default() {
     let example = source("deploy/etcd-client-cert/config.toml");
     let page = page("etcd-client-cert.toml.5");
     assert_eq!(
@@ -64,7 +64,7 @@ fn the_settings_page_has_every_key_with_its_default() {
 }
 
 #[test]
-fn the_exit_codes_are_the_same_everywhere() {
+fn exit_codes_in_code_and_pages_agree() {
     let of_page = found(r"(?m)^\.B (\d+)$", &page("etcd-client-cert.8"));
     let of_table = found(r"(?m)^\| (\d+) \|", &source("docs/MASTERS.md"));
     let of_code = found(r"=> (\d+),", &source("src/system/exit.rs"));
@@ -75,7 +75,7 @@ fn the_exit_codes_are_the_same_everywhere() {
 
 /// Each metric in the table is written by the program, and the other way round.
 #[test]
-fn the_metrics_are_the_same_everywhere() {
+fn metrics_in_code_and_pages_agree() {
     let documented = source("docs/MASTERS.md");
     let table = documented.split("(`etcd_client_cert_...`").nth(1).unwrap();
     let table = table.split("\n\n").next().unwrap();

@@ -1,13 +1,13 @@
 //! From nothing to a certificate, over a real sshd.
 
 use super::Master;
+use crate::ca_files::own_certificate;
 use crate::harness::{Ca, Dir, Login, Sshd, key_words, openssl, openssl_text, run};
-use crate::setup::own_certificate;
 use crate::used_by::{Etcd, forced_command};
 use std::process::Command;
 
 #[test]
-fn a_master_that_has_nothing_gets_all_it_needs() {
+fn first_run_creates_key_and_gets_certificates() {
     let ca = Ca::new();
     let etcd = Etcd::start(&ca);
     ca.set(&format!("etcd_endpoints = [{:?}]", etcd.endpoint));
@@ -72,7 +72,7 @@ fn a_master_that_has_nothing_gets_all_it_needs() {
 
 /// Whatever kind of key there is, made here or by openssl or kubeadm, it is used and kept.
 #[test]
-fn every_kind_of_key_is_made_or_used() {
+fn every_key_type_is_created_or_used() {
     for (made, kind) in [(true, "p256"), (true, "p384"), (true, "ed25519")]
         .into_iter()
         .chain(
@@ -117,7 +117,7 @@ fn every_kind_of_key_is_made_or_used() {
 
 /// kubeadm writes `RSA PRIVATE KEY` and `EC PRIVATE KEY`.
 #[test]
-fn older_forms_of_keys_are_used() {
+fn older_key_encodings_are_used() {
     for (kind, words) in [
         ("rsa2048", "rsa -in new.key -traditional -out client.key"),
         ("p256", "ec -in new.key -out client.key"),
@@ -140,7 +140,7 @@ fn older_forms_of_keys_are_used() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_kept_and_said() {
+fn unusable_key_is_kept_and_reported() {
     let ca = Ca::new();
     let encrypted = "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes256 -pass pass:x -out client.key";
     for (make, words) in [
@@ -173,7 +173,7 @@ fn a_key_that_cannot_be_used_is_kept_and_said() {
 }
 
 #[test]
-fn a_ca_that_is_not_the_pinned_one_is_refused() {
+fn ca_other_than_the_pinned_one_is_refused() {
     let (ca, other) = (Ca::new(), Ca::new());
     let fingerprint = |ca: &Ca| {
         let words = "x509 -in ca.crt -noout -fingerprint -sha256";
@@ -199,7 +199,7 @@ fn a_ca_that_is_not_the_pinned_one_is_refused() {
 }
 
 #[test]
-fn what_signers_send_as_a_ca_must_be_one() {
+fn unusable_ca_from_a_signer_is_refused() {
     let ca = Ca::new();
     let leaf = ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();
     let expired = own_certificate(
@@ -224,7 +224,7 @@ fn what_signers_send_as_a_ca_must_be_one() {
 
 /// The lines of an operator who installs nothing: the same files, with ssh, openssl and base64.
 #[test]
-fn nobody_needs_this_program() {
+fn three_ssh_commands_do_without_the_renewer() {
     let ca = Ca::new();
     let sshd = Sshd::start(Login::ForceCommand, &forced_command(&ca));
     let master = Master::new();
@@ -251,7 +251,7 @@ fn nobody_needs_this_program() {
 }
 
 #[test]
-fn a_usage_error_is_one_line() {
+fn usage_error_is_one_line() {
     for arguments in [&[][..], &["renew", "now"], &["sign"], &["status", "--yaml"]] {
         let output = run(Command::new(crate::client_path()).args(arguments), b"");
         super::fails(&output, 64, "usage: ");

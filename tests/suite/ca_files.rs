@@ -13,7 +13,7 @@ fn refuses(ca: &Ca, code: i32, words: &str) {
 }
 
 #[test]
-fn a_key_that_is_missing_or_exposed() {
+fn missing_or_exposed_key_is_refused() {
     let ca = Ca::new();
     for mode in [0o440, 0o404, 0o410, 0o402, 0o644, 0o777] {
         ca.protect("ca.key", mode);
@@ -28,7 +28,7 @@ fn a_key_that_is_missing_or_exposed() {
 }
 
 #[test]
-fn files_and_folders_that_others_can_write() {
+fn file_or_directory_writable_by_others_is_refused() {
     let ca = Ca::new();
     ca.protect("ca.crt", 0o664);
     refuses(&ca, 77, "chmod go-w ");
@@ -53,7 +53,7 @@ fn files_and_folders_that_others_can_write() {
 
 /// Every link on the way leads through folders that count, and is somebody's.
 #[test]
-fn links_are_judged_one_by_one() {
+fn each_symbolic_link_is_checked() {
     use std::os::unix::fs::PermissionsExt as _;
     let ca = Ca::new();
     let (open, real) = (Dir::new(), Dir::new());
@@ -92,7 +92,7 @@ fn links_are_judged_one_by_one() {
 }
 
 #[test]
-fn files_of_other_owners() {
+fn file_of_another_owner_is_refused() {
     if !is_root("giving a file to another user") {
         return;
     }
@@ -108,7 +108,7 @@ fn files_of_other_owners() {
 }
 
 #[test]
-fn a_key_that_cannot_serve() {
+fn unusable_ca_key_is_refused() {
     let ca = Ca::new();
     let dir = ca.dir.path();
     let put = |pem: Vec<u8>| ca.replace("ca.key", pem, 0o400);
@@ -174,7 +174,7 @@ fn a_key_that_cannot_serve() {
 }
 
 #[test]
-fn a_key_of_another_ca() {
+fn key_of_another_ca_is_refused() {
     for (own, other) in [
         ("p256", "p256"),
         ("p256", "p384"),
@@ -193,7 +193,7 @@ fn a_key_of_another_ca() {
 }
 
 #[test]
-fn a_certificate_that_cannot_serve() {
+fn unusable_ca_certificate_is_refused() {
     let ca = Ca::new();
     let dir = ca.dir.path();
     let good = ca.dir.read("ca.crt");
@@ -310,7 +310,7 @@ fn soon(seconds: i64) -> (String, i64) {
 }
 
 #[test]
-fn what_is_issued_ends_with_its_ca() {
+fn validity_is_limited_by_the_ca() {
     let ca = Ca::new();
     let (end, _) = soon(3600);
     let usual = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign";
@@ -345,7 +345,7 @@ fn what_is_issued_ends_with_its_ca() {
 }
 
 #[test]
-fn settings_that_are_wrong() {
+fn wrong_settings_are_refused() {
     let ca = Ca::new();
     for (line, words) in [
         ("validty = \"1h\"", "line 3: unknown field"),

@@ -37,7 +37,7 @@ fn leftovers(master: &Master) -> Vec<String> {
 }
 
 #[test]
-fn owner_and_mode_are_kept() {
+fn replaced_certificate_keeps_owner_and_mode() {
     let (_ca, master) = with_certificate();
     let path = master.dir.join("client.crt");
     for mode in [0o640, 0o444, 0o600] {
@@ -58,7 +58,7 @@ fn owner_and_mode_are_kept() {
 }
 
 #[test]
-fn a_link_stays_a_link() {
+fn symbolic_link_stays_in_place() {
     let (_ca, master) = with_certificate();
     fs::create_dir(master.dir.join("real")).unwrap();
     fs::rename(master.dir.join("client.crt"), master.dir.join("real/x.crt")).unwrap();
@@ -71,7 +71,7 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
-fn nothing_is_asked_that_is_not_due() {
+fn certificate_not_due_asks_no_signer() {
     let (_ca, master) = with_certificate();
     let (before, requests) = (files(&master), master.requests());
     for _ in 0..5 {
@@ -83,7 +83,7 @@ fn nothing_is_asked_that_is_not_due() {
 
 /// A file that is gone, for another key, name or CA, or nonsense, is replaced at the next run.
 #[test]
-fn what_does_not_fit_is_due() {
+fn unfit_certificate_is_due() {
     let (ca, master) = with_certificate();
     let good = master.read("client.crt");
     let foreign = ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();
@@ -121,7 +121,7 @@ fn what_does_not_fit_is_due() {
 }
 
 #[test]
-fn a_ca_that_changed_is_refused_with_both_fingerprints() {
+fn changed_ca_is_refused_with_both_fingerprints() {
     let (_ca, master) = with_certificate();
     let before = files(&master);
     let other = Ca::with("p256", "-subj /CN=test-ca -days 30");
@@ -153,7 +153,7 @@ fn a_ca_that_changed_is_refused_with_both_fingerprints() {
 }
 
 #[test]
-fn two_runs_at_once_do_no_harm() {
+fn concurrent_runs_leave_one_pair() {
     let ca = Ca::new();
     let master = Master::new();
     master.set_without_ssh(&ca, "");
@@ -180,7 +180,7 @@ fn two_runs_at_once_do_no_harm() {
 
 /// One that waits too long for another's end does nothing, and that is no failure.
 #[test]
-fn a_run_beside_one_that_takes_long_does_nothing() {
+fn second_run_gives_up_while_the_first_works() {
     let (ca, master) = with_certificate();
     let before = files(&master);
     let lock = File::open(master.dir.join("state/lock")).unwrap();
@@ -194,7 +194,7 @@ fn a_run_beside_one_that_takes_long_does_nothing() {
 }
 
 #[test]
-fn no_permission_is_said_and_leaves_all_as_it_was() {
+fn missing_permission_is_reported_and_changes_nothing() {
     if !is_root("runs of an ordinary user among root's files") {
         return;
     }
@@ -277,7 +277,7 @@ fn in_mounts(master: &Master, lines: &str) -> std::process::Output {
 }
 
 #[test]
-fn a_full_disk_is_said_and_leaves_all_as_it_was() {
+fn full_disk_is_reported_and_changes_nothing() {
     if !is_root("a disk that is full, in a mount namespace of its own") {
         return;
     }
@@ -326,7 +326,7 @@ cmp kept/client.key disk/client.key && echo third
 }
 
 #[test]
-fn a_read_only_file_system_is_said_and_leaves_all_as_it_was() {
+fn read_only_file_system_is_reported_and_changes_nothing() {
     if !is_root("a read-only file system, in a mount namespace of its own") {
         return;
     }
@@ -364,7 +364,7 @@ renew --force >&2 && echo done
 /// The hook runs after a replacement, with its arguments as they stand. Its failure is said and
 /// takes nothing back, and the next run tries it again.
 #[test]
-fn the_hook_runs_once_for_each_replacement() {
+fn hook_runs_once_for_each_replacement() {
     let (ca, master) = with_certificate();
     let dir = master.dir.path().display().to_string();
     let hook = master.script("hook", "#!/bin/sh\nprintf '%s|' \"$@\" >>\"$1\"\n[ ! -e \"$1.fail\" ] || { echo broken >&2; exit 3; }\n");

@@ -4,8 +4,8 @@
 //! The clock is an argument of `renew`. The signer's is right throughout.
 
 use super::{Master, certify};
+use crate::ca_files::own_certificate;
 use crate::harness::Ca;
-use crate::setup::own_certificate;
 use etcd_signer::internals::{Exit, RenewerConfig, SettingsSource, renew};
 use time::OffsetDateTime;
 
@@ -209,7 +209,7 @@ fn clock_days_off_keeps_a_certificate_in_force_unless_two_signers_agree() {
 /// Once it is due, and the signers are away, each run asks each of them as often as the settings
 /// say, and no more.
 #[test]
-fn no_run_asks_more_often_than_the_settings_say() {
+fn run_asks_each_signer_at_most_attempts_times() {
     let ca = Ca::new();
     let master = master(&ca, 2);
     let script = format!(

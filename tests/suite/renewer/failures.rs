@@ -244,7 +244,7 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
 }
 
 #[test]
-fn a_broken_signer_costs_neither_the_certificate_nor_the_renewal() {
+fn broken_signer_is_passed_over() {
     let scene = Scene::new();
     let master = &scene.master;
     for lie in &scene.lies {
@@ -292,7 +292,7 @@ fn a_broken_signer_costs_neither_the_certificate_nor_the_renewal() {
 }
 
 #[test]
-fn junk_around_an_answer_does_no_harm() {
+fn text_around_an_answer_is_ignored() {
     let scene = Scene::new();
     let serve = format!(
         "printf 'Welcome to leader\\r\\n\\033[1m\\n'\n{}\necho; echo bye\n",
@@ -308,7 +308,7 @@ fn junk_around_an_answer_does_no_harm() {
 
 /// The configured signers are gone; a member that `get-peers` named is asked.
 #[test]
-fn members_take_over() {
+fn members_are_asked_when_signers_fail() {
     let scene = Scene::new();
     let master = &scene.master;
     // The list of members, from a script; the certificate, from the signer.
@@ -348,7 +348,7 @@ fn members_take_over() {
 
 /// A signer that is away for a moment is asked again; one that refuses is not.
 #[test]
-fn an_absence_is_retried_and_a_refusal_is_not() {
+fn absent_signer_is_retried_and_a_refusal_is_not() {
     let scene = Scene::new();
     let master = &scene.master;
     let dir = master.dir.path().display();

@@ -80,7 +80,7 @@ impl Drop for Watch {
 /// `ETCD_CLIENT_CERT_LONG` set (`make test-renewal`) they come when they are due, which takes
 /// four minutes, so that the first certificates have long expired.
 #[test]
-fn a_client_runs_through_ten_renewals_without_a_failed_put() {
+fn client_survives_ten_renewals_without_a_failed_put() {
     let long = std::env::var_os("ETCD_CLIENT_CERT_LONG").is_some();
     let ca = Ca::new();
     let etcd = Etcd::start(&ca);
@@ -154,7 +154,7 @@ fn a_client_runs_through_ten_renewals_without_a_failed_put() {
 /// A client that loses its connection when its first certificate has expired comes back with
 /// the one that is in place then; one whose certificate was not renewed does not.
 #[test]
-fn a_running_client_reconnects_with_the_new_certificate() {
+fn running_client_reconnects_with_the_new_certificate() {
     let ca = Ca::new();
     let mut etcd = Etcd::start(&ca);
     let nobody = Dir::new();
@@ -213,7 +213,7 @@ fn a_running_client_reconnects_with_the_new_certificate() {
 /// A client reads the CA once: when etcd has moved to another, it does not come back, whatever its
 /// file says by then. A new process does.
 #[test]
-fn a_new_ca_needs_a_restart() {
+fn new_ca_needs_a_restart_of_the_client() {
     let (ca, other) = (Ca::new(), Ca::with("p256", "-subj /CN=other-ca -days 30"));
     let mut etcd = Etcd::start(&ca);
     let nobody = Dir::new();

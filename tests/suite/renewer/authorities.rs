@@ -2,8 +2,8 @@
 //! others than root can write.
 
 use super::Master;
+use crate::ca_files::own_certificate;
 use crate::harness::{Ca, is_root, openssl_text};
-use crate::setup::own_certificate;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
