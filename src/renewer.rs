@@ -1,13 +1,11 @@
-//! `etcd-client-cert`: keeps a valid client certificate in place on a master.
+//! The masters' program, `etcd-client-cert`: keeps a valid client certificate in place.
 //!
-//! [`renew::renew`] is the whole of it: what is in place is judged (`due`), a request is made
-//! with the master's own key (`private_key`, `csr`), the signers are asked in turn over the
-//! system's ssh (`signers`, `ssh`), the answer is taken only if it is what it must be
-//! (`answer`), and replaces the old one at once or not at all (`store`). What came of it is
-//! remembered (`state`) and shown (`status`, `metrics`).
+//! [`renew::renew`] shows all of it: the certificate in place is assessed (`due`), a request is made
+//! with the master's own key (`key_file`, `csr`), the signers are asked in turn over the system's ssh
+//! (`signers`, `ssh`), the answer is checked (`answer`), and replaces the old certificate atomically
+//! (`installed_file`). The outcome is saved (`state`) and shown (`status`, `metrics`).
 //!
-//! It shares names, public keys and error habits with the signer, and nothing that touches a
-//! CA key.
+//! It uses `pki` and `system`, and nothing there that touches a CA's private key.
 
 pub(crate) mod answer;
 pub(crate) mod authority;

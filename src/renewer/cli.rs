@@ -38,7 +38,7 @@ struct RenewerCli {
 
 #[derive(Subcommand)]
 enum RenewerCommand {
-    /// Renew the certificate if it is due; what is missing is made. For a timer
+    /// Renew the certificate if it is due; create what is missing. For a timer
     Renew {
         #[command(flatten)]
         common: Common,

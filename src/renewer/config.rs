@@ -31,19 +31,19 @@ pub struct RenewerConfig {
     pub name: MasterName,
     /// The signers, in the order in which they are asked.
     pub signers: Vec<Target>,
-    /// Whether etcd's members are asked too, when those are no help.
+    /// Whether etcd's members are asked too, if none of those issues a certificate.
     pub use_members: bool,
     /// What the CA certificate must be.
     pub ca_fingerprint: Option<Fingerprint>,
-    /// The kind of key that is made if there is none.
+    /// The type of key to create if there is none.
     pub key_type: KeyAlgorithm,
-    /// ssh's executable.
+    /// The path of ssh(1).
     pub ssh: PathBuf,
     /// A key to log in with.
     pub identity: Option<PathBuf>,
     /// The signers' host keys.
     pub known_hosts: PathBuf,
-    /// Whether a host key that is not known yet is taken, and remembered.
+    /// Whether an unknown host key is accepted and added to `known_hosts`.
     pub accept_new_host_keys: bool,
     /// How long ssh may take to connect.
     pub connect_timeout: Duration,

@@ -113,7 +113,7 @@ fn condition(leaf: &Leaf, fits: Result<&CaCertificate, Misfit>, now: i64) -> Con
 /// up to a twenty-fourth of it sooner, by chance.
 ///
 /// The chance is the certificate's own digest, so that a fleet whose certificates are of the
-/// same minute does not come at the same minute again, and that every look says the same.
+/// same minute does not come at the same minute again, and that every run gets the same answer.
 #[must_use]
 pub(crate) fn due_at(leaf: &Leaf) -> i64 {
     let digest = digest(&SHA256, leaf.pem().as_bytes());

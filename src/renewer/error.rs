@@ -22,10 +22,9 @@ pub(crate) enum RenewalError {
     /// The CA certificate.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// Nobody to ask.
     #[error("no signers: the settings name none: set signers = [\"signer@LEADER\"]")]
     NoSigners,
-    /// Nobody helped. Each one's reason was told before.
+    /// Each signer's reason was reported before.
     #[error(transparent)]
     AllSignersFailed(#[from] AllSignersFailed),
     /// A file.

@@ -106,7 +106,7 @@ impl Leaf {
         Fingerprint::of(&self.der)
     }
 
-    /// The issuer's common name, escaped and cut short.
+    /// The issuer's common name, escaped and truncated.
     #[must_use]
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Lock(#[expect(dead_code, reason = "closing it is what unlocks")] File);
 
 impl Lock {
-    /// Takes the lock in a directory, which is made if it is not there. `None` when another
+    /// Takes the lock in a directory, which is created if it does not exist. `None` when another
     /// run keeps it.
     ///
     /// # Errors

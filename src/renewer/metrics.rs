@@ -98,7 +98,7 @@ fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: 
     for failure in &state.failures {
         gauge(
             "signer_failed",
-            "A signer that was no help in the last attempt.",
+            "A signer that issued no certificate in the last attempt.",
             &format!(",signer=\"{}\"", label(&failure.signer)),
             Some(1),
         );

@@ -32,7 +32,7 @@ type Clock = fn() -> i64;
 /// In seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Renews the certificate if it is due, tells what came of it, and remembers it.
+/// Renews the certificate if it is due, reports the outcome, and saves it.
 #[must_use]
 pub fn renew(config: &RenewerConfig, force: bool, clock: Clock) -> Exit {
     let _lock = match Lock::take(&config.state_directory) {
@@ -164,7 +164,7 @@ impl Run<'_> {
         }
         let made = key_file::create(path, self.config.key_type)?;
         report::info(&format!("made the key {}", path.display()));
-        // Somebody took it away again in between.
+        // Another process removed it in between.
         made.ok_or_else(|| {
             RenewalError::Key(KeyFileError::Unreadable {
                 path: path.display().to_string(),
@@ -196,11 +196,11 @@ impl Run<'_> {
             ));
             return Ok(ca.into());
         }
-        // Somebody else put one there meanwhile: that counts.
+        // Another process created one meanwhile: that one is used.
         Ok(authority::in_place(config)?.unwrap_or_else(|| ca.into()))
     }
 
-    /// Asks the signers in turn: those of the settings, then the members that are remembered.
+    /// Asks the signers in turn: those of the settings, then the members that `get-peers` listed.
     fn ask<T>(
         &mut self,
         mut ask: impl FnMut(&Self, &Target) -> Result<T, SignerError>,
@@ -241,7 +241,7 @@ impl Run<'_> {
         targets
     }
 
-    /// Where another CA signed, says which that is, as far as the signer tells.
+    /// Where another CA signed, names it, if the signer says which it is.
     fn explain(&self, error: AnswerError, target: &Target, cas: &TrustedCas) -> AnswerError {
         if !matches!(error, AnswerError::Misfit(Misfit::Authority(_))) {
             return error;
@@ -323,7 +323,7 @@ impl Run<'_> {
         Err(RenewalError::Hook(failed))
     }
 
-    /// Remembers etcd's members as further signers. Nothing depends on it today.
+    /// Saves etcd's members as further signers, for a later run.
     fn refresh_members(&mut self, signer: &Target) {
         if !self.config.use_members {
             return;
@@ -352,7 +352,7 @@ impl Run<'_> {
             }
         };
         if let Err(error) = self.state.save(&self.config.state_directory) {
-            report::error(&format!("what came of this run is not remembered: {error}"));
+            report::error(&format!("the state of this run cannot be saved: {error}"));
         }
         exit
     }

@@ -5,7 +5,7 @@ use crate::system::output;
 /// The program's name, as its error lines begin.
 pub(crate) const PROGRAM: &str = "etcd-client-cert";
 
-/// One line on standard output: there is nobody left to tell if that fails.
+/// One line on standard output; a failure to write it is ignored.
 pub(crate) fn info(line: &str) {
     let _ = output::answer(format!("{line}\n").as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The signers, asked in turn until one helps.
+//! The signers, asked in turn until one answers.
 
 use super::answer::AnswerError;
 use super::authority::FetchedCaError;
@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Why one signer was no help.
+/// Why one signer issued no certificate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignerError {
     /// It did not answer.

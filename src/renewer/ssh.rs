@@ -138,7 +138,7 @@ fn arguments(config: &RenewerConfig, target: &Target) -> Vec<String> {
     arguments
 }
 
-/// What ssh says for itself (exit code 255), with what is likely and what to look at.
+/// The error that ssh itself reports (exit code 255), with the likely cause and where to look.
 fn of_ssh(stderr: &[u8]) -> SshError {
     let said = reason(stderr);
     let text = String::from_utf8_lossy(stderr);

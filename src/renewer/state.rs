@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// The largest state file, in bytes.
 const SIZE_LIMIT: u64 = 64 * 1024;
-/// The most members that are remembered.
+/// The most members that are saved.
 const MAX_MEMBERS: usize = 16;
 
 /// How far two clocks may be apart without a word, in seconds: what the signer's certificates
 /// bridge.
 const GRACE: i64 = 60;
 
-/// What is remembered. Times are in seconds since 1970.
+/// The outcome of the last runs. Times are in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
@@ -32,11 +32,11 @@ pub(crate) struct State {
     pub last_success: Option<i64>,
     /// Who issued it.
     pub signer: Option<String>,
-    /// The signers that were no help in the last attempt, and why.
+    /// The signers that issued no certificate in the last attempt, and why.
     pub failures: Vec<SignerFailure>,
     /// The members that etcd had at the last success, as signers.
     pub members: Vec<String>,
-    /// What the last certificate told of the signer's clock.
+    /// The difference to the signer's clock, as the last certificate showed it.
     pub clock: Option<ClockOffset>,
     /// Whether the certificate has been replaced and the hook has not succeeded since.
     pub hook_pending: bool,
@@ -78,7 +78,7 @@ impl Outcome {
     }
 }
 
-/// One signer that was no help.
+/// One signer that issued no certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SignerFailure {
     /// Which.
@@ -88,7 +88,7 @@ pub(crate) struct SignerFailure {
 }
 
 impl State {
-    /// What was remembered. A file that cannot be read or understood is as none: nothing that
+    /// Loads the state. A file that cannot be read or parsed counts as missing: nothing that
     /// matters depends on it.
     #[must_use]
     pub(crate) fn load(directory: &Path) -> Self {
@@ -98,7 +98,7 @@ impl State {
             .unwrap_or_default()
     }
 
-    /// Remembers it.
+    /// Saves the state.
     ///
     /// # Errors
     /// [`FileSystemError`].
@@ -124,7 +124,7 @@ impl State {
         }
     }
 
-    /// Remembers what a certificate that is installed tells of the signer's clock.
+    /// Keeps the difference to the signer's clock that an installed certificate shows.
     pub(crate) fn set_clock_offset(&mut self, leaf: &Leaf, seconds: i64) {
         self.clock = (seconds.saturating_abs() > GRACE).then(|| ClockOffset {
             certificate: leaf.fingerprint().to_string(),
@@ -137,7 +137,7 @@ impl State {
         self.members.iter().filter_map(|text| Target::parse(text))
     }
 
-    /// Remembers the members of an answer to `get-peers`, unless it names none. They are
+    /// Keeps the members of an answer to `get-peers`, unless it names none. They are
     /// reached as `like` is.
     pub(crate) fn set_members(&mut self, answer: &[u8], like: &Target) {
         let text = String::from_utf8_lossy(answer);

@@ -194,7 +194,7 @@ fn prometheus_accepts_metrics_and_rules() {
     let names = Regex::new(r"etcd_client_cert_\w+").unwrap();
     for name in names.find_iter(&text) {
         let name = name.as_str();
-        // This one is there only when a signer was no help.
+        // This one is there only when a signer has failed.
         let written = written.contains(name) || name == "etcd_client_cert_signer_failed";
         assert!(written, "{name}");
     }
