@@ -54,7 +54,8 @@ with_sshd() {
     if [ ! -d /run/sshd ] && mkdir -m 0755 /run/sshd 2>/dev/null; then made_run=yes; fi
     ssh-keygen -q -t ed25519 -N '' -f "$work/key" </dev/null >&2 || :
     "$@"
-    [ -z "$made_run" ] || rmdir /run/sshd 2>/dev/null || :
+    # Where sshd is started by a socket, a login that begins meanwhile would miss it.
+    [ -z "$made_run" ] || [ -d /run/systemd/system ] || rmdir /run/sshd 2>/dev/null || :
     rm -rf "$work"
 }
 
@@ -79,6 +80,13 @@ effective() {
 # Has a running sshd read its configuration again, if it would survive that.
 reload_sshd() {
     if [ -d /run/systemd/system ]; then
+        # Started by a socket, sshd cannot bind its port again when it is told to reload.
+        if systemctl -q is-active ssh.socket; then
+            if ! { "$(command -v sshd)" -t 2>/dev/null && systemctl try-restart ssh.service; }; then
+                say "sshd could not be restarted: look at sshd -t and systemctl status ssh.service"
+            fi
+            return 0
+        fi
         unit=
         # Debian's name first: there the other is an alias, which invoke-rc.d does not know.
         for candidate in sshd ssh; do

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -253,7 +252,8 @@ pub(super) fn effective(places: &Places, address: &str) -> Result<Settings, Stri
     // All that a Match line can ask for, or sshd refuses to answer.
     let client = format!("user=signer,host=client,addr={address},laddr=127.0.0.1,lport=22");
     let failed = |why: &str| format!("it cannot tell what it would do (sshd -T): {why}");
-    let _directory = RunDirectory::make(Path::new(RUN_DIRECTORY));
+    // It stays: a login that begins meanwhile would miss it.
+    let _ = fs::DirBuilder::new().mode(0o755).create(RUN_DIRECTORY);
     let mut sshd = Command::new(&places.sshd);
     let ended = run(sshd.args(["-T", "-C", &client]), b"", Some(SIZE), TIME)
         .map_err(|error| failed(&format!("{}: {error}", places.sshd.display())))?;
@@ -270,23 +270,4 @@ pub(super) fn effective(places: &Places, address: &str) -> Result<Settings, Stri
         .filter_map(|line| line.split_once(' '))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect())
-}
-
-/// sshd's directory, for the time of a question where sshd does not run.
-struct RunDirectory<'a>(Option<&'a Path>);
-
-impl<'a> RunDirectory<'a> {
-    fn make(path: &'a Path) -> Self {
-        let made = fs::DirBuilder::new().mode(0o755).create(path);
-        Self(made.is_ok().then_some(path))
-    }
-}
-
-impl Drop for RunDirectory<'_> {
-    fn drop(&mut self) {
-        if let Some(path) = self.0 {
-            // It stays if sshd has come to use it meanwhile.
-            let _ = fs::remove_dir(path);
-        }
-    }
 }
