@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh SIGNER.deb CLIENT.deb: the tests that need several hosts, of the Debian release that RELEASE
 # names (bookworm, trixie). Root. Everything runs in namespaces that end with this script, in a folder
-# under target/.
+# under target/. THEME=oddities runs one theme alone.
 set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -39,11 +39,16 @@ trap 'echo "FAILED  | line $LINENO: $BASH_COMMAND" >&2' ERR
 # shellcheck source=tests/hosts/bed.sh
 . tests/hosts/bed.sh
 bed_tree
-bed_network n1:11 n2:12 n3:13 n4:14 kubemaster-1:21 kubemaster-2:22
-# shellcheck disable=SC2034 # cluster.sh reads it
+bed_network n1:11 n2:12 n3:13 n4:14 odd:15 kubemaster-1:21 kubemaster-2:22
+# shellcheck disable=SC2034 # lib.sh reads it
 package=$(realpath "$1") client_package=$(realpath "$2")
-# shellcheck source=tests/hosts/cluster.sh
-. tests/hosts/cluster.sh
+mkdir -p "$BED/work"
+# shellcheck source=tests/hosts/lib.sh
+. tests/hosts/lib.sh
+for theme in ${THEME:-cluster oddities}; do
+    # shellcheck source=tests/hosts/cluster.sh
+    . "tests/hosts/$theme.sh"
+done
 echo
 # shellcheck disable=SC2154 # rows.sh
 echo "test result: ok. $passed passed; 0 failed, on several hosts of Debian $RELEASE, in $SECONDS s"
