@@ -63,7 +63,7 @@ pub fn renew(config: &RenewerConfig, force: bool, clock: Clock) -> Exit {
         clock,
         state: State::load(&config.state_directory),
     };
-    run.state.last_run = Some(clock());
+    run.state.begin_run(clock());
     let outcome = run.renew(force);
     let exit = run.remember(outcome);
     let found = run.found();

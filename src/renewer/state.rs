@@ -113,6 +113,21 @@ impl State {
         installed_file::remove_temporary_files(&path(directory));
     }
 
+    /// Notes when a run begins.
+    ///
+    /// A clock that was ahead when the certificate was issued, and has been set back since, is
+    /// ahead no more: the certificate would be taken for younger than it is, and expire before it
+    /// is due.
+    pub(crate) fn begin_run(&mut self, now: i64) {
+        let is_set_back = self
+            .last_run
+            .is_some_and(|last_run| now.saturating_add(GRACE) < last_run);
+        if is_set_back && self.clock.as_ref().is_some_and(|clock| clock.seconds < 0) {
+            self.clock = None;
+        }
+        self.last_run = Some(now);
+    }
+
     /// How far this host's clock was behind the signer's when this certificate was issued, in
     /// seconds. Clocks that agree to the minute count as one.
     pub(crate) fn clock_offset(&self, leaf: Option<&Leaf>) -> i64 {

@@ -225,6 +225,26 @@ fn run_asks_each_signer_at_most_attempts_times() {
     }
 }
 
+/// A clock that was ahead, and is set back while the certificate is in force.
+#[test]
+fn clock_set_back_does_not_let_the_certificate_expire() {
+    let ca = Ca::new();
+    let master = master(&ca, 1);
+    assert_eq!(run_forced(&master, || right() + 10 * HOUR), Exit::Ok);
+    assert!((clock_offset(&master) + 10 * HOUR).abs() < 30);
+    let times: [(Clock, usize); 4] = [
+        (|| right() + 21 * HOUR, 1),
+        // 11 hours after it was issued, the clock is set right.
+        (|| right() + 11 * HOUR, 1),
+        (|| right() + 14 * HOUR, 1),
+        (|| right() + 17 * HOUR, 2),
+    ];
+    for (clock, requests) in times {
+        assert_eq!(run(&master, clock), Exit::Ok);
+        assert_eq!(master.requests(), requests);
+    }
+}
+
 /// A CA certificate that has not begun by this host's clock: the signer's clock says otherwise.
 #[test]
 fn clock_before_the_ca_renews() {
