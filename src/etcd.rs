@@ -13,7 +13,7 @@ pub(crate) mod probe;
 pub(crate) mod process;
 
 use crate::system::escape::escape;
-pub(crate) use client_url::Reach;
+use crate::system::reach::Reach;
 use endpoint::Endpoint;
 use error::{EndpointCause, EndpointFailure, MemberListError, Stage};
 use identity::Identity;

@@ -8,6 +8,7 @@ pub(crate) mod exit;
 pub(crate) mod new_file;
 pub(crate) mod output;
 pub(crate) mod poll;
+pub(crate) mod reach;
 pub(crate) mod relro;
 pub(crate) mod sandbox;
 pub(crate) mod settings;

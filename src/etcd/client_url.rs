@@ -1,6 +1,7 @@
 //! Client URLs from a server: whether they may be printed, and who can connect to them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::system::reach::{self, Reach};
+use std::net::Ipv6Addr;
 
 /// The longest URL: scheme, a name of 253 bytes (RFC 1035), and port.
 const LONGEST: usize = 272;
@@ -22,54 +23,13 @@ pub(super) fn is_client_url(url: &str) -> bool {
     url.len() <= LONGEST && is_host(host) && is_port(port)
 }
 
-/// From where a URL can be connected to, as far as it says so itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// From anywhere, for all that is known.
-    Anywhere,
-    /// From the host that advertises it.
-    OwnHost,
-    /// From nowhere: it is not the address of a host.
-    Nowhere,
-}
-
 /// From where a URL that [`is_client_url`] can be connected to.
-///
-/// A member that listens on every address often advertises that, too: `0.0.0.0` is where one
-/// listens, and never where one connects to (RFC 1122, section 3.2.1.3). Linux connects to the
-/// host itself all the same, so that whoever is given it asks a wrong host, or none. An IPv4
-/// address in fewer than four parts, or in another base than ten, is not read alike everywhere.
 pub(super) fn reach(url: &str) -> Reach {
     let host = url
         .split_once("://")
         .and_then(|(_, rest)| rest.rsplit_once(':'))
         .map_or("", |(host, _)| host);
-    let v6 = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let address = match v6 {
-        Some(address) => address.parse().ok().map(|v6: Ipv6Addr| v6.to_canonical()),
-        None => host.parse().ok().map(|v4: Ipv4Addr| IpAddr::V4(v4)),
-    };
-    match address {
-        Some(IpAddr::V4(v4)) if v4.octets().starts_with(&[0]) => Reach::Nowhere,
-        Some(IpAddr::V4(v4)) if v4.is_broadcast() => Reach::Nowhere,
-        Some(ip) if ip.is_unspecified() || ip.is_multicast() => Reach::Nowhere,
-        Some(ip) if ip.is_loopback() => Reach::OwnHost,
-        Some(_) => Reach::Anywhere,
-        None if is_numeric(host) => Reach::Nowhere,
-        None if host.eq_ignore_ascii_case("localhost") => Reach::OwnHost,
-        None => Reach::Anywhere,
-    }
-}
-
-/// Whether resolvers would take a host for a number rather than for a name.
-fn is_numeric(host: &str) -> bool {
-    let last = host.rsplit('.').find(|label| !label.is_empty());
-    last.is_some_and(|label| {
-        let is_hex = label.starts_with("0x") || label.starts_with("0X");
-        is_hex || label.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    reach::of_host(host)
 }
 
 fn is_host(host: &str) -> bool {
@@ -91,7 +51,8 @@ fn is_port(port: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reach, is_client_url, reach};
+    use super::{is_client_url, reach};
+    use crate::system::reach::Reach;
 
     #[test]
     fn knows_who_can_connect() {

@@ -4,6 +4,7 @@ use super::installed_file;
 use super::leaf::Leaf;
 use super::target::Target;
 use crate::system::new_file::FileSystemError;
+use crate::system::reach::{self, Reach};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -149,7 +150,8 @@ impl State {
 
     /// The members as signers.
     pub(crate) fn members(&self) -> impl Iterator<Item = Target> {
-        self.members.iter().filter_map(|text| Target::parse(text))
+        let members = self.members.iter().filter_map(|text| Target::parse(text));
+        members.filter(may_be_another_host)
     }
 
     /// Keeps the members of an answer to `get-peers`, unless it names none. They are
@@ -158,7 +160,8 @@ impl State {
         let text = String::from_utf8_lossy(answer);
         let mut members: Vec<String> = Vec::new();
         for line in text.lines() {
-            if let Some(target) = like.at_client_url(line.trim()) {
+            let target = like.at_client_url(line.trim());
+            if let Some(target) = target.filter(may_be_another_host) {
                 let member = target.to_string();
                 if members.len() < MAX_MEMBERS && !members.contains(&member) {
                     members.push(member);
@@ -169,6 +172,12 @@ impl State {
             self.members = members;
         }
     }
+}
+
+/// Not so the address that a member listens on, `0.0.0.0`, which is this host to Linux. Older
+/// signers pass it on.
+fn may_be_another_host(member: &Target) -> bool {
+    reach::of_host(member.host()) != Reach::Nowhere
 }
 
 fn path(directory: &Path) -> PathBuf {
@@ -197,5 +206,27 @@ mod tests {
             .collect();
         state.set_members(many.as_bytes(), &like);
         assert_eq!(state.members.len(), 16);
+    }
+
+    #[test]
+    fn address_to_listen_on_is_no_member() {
+        let like = Target::parse("signer@leader").unwrap();
+        let mut state = State::default();
+        state.set_members(
+            b"https://0.0.0.0:2379\nhttps://[::]:2379\nhttps://[::ffff:0.0.0.0]:2379\nhttps://0:2379",
+            &like,
+        );
+        assert_eq!(state.members, Vec::<String>::new());
+        state.set_members(b"https://0.0.0.0:2379\nhttps://10.0.0.1:2379", &like);
+        assert_eq!(state.members, ["signer@10.0.0.1"]);
+        // An older version has remembered them.
+        state
+            .members
+            .extend(["0.0.0.0", "signer@::", "fd00::1"].map(str::to_owned));
+        let hosts: Vec<String> = state
+            .members()
+            .map(|member| member.host().to_owned())
+            .collect();
+        assert_eq!(hosts, ["10.0.0.1", "fd00::1"]);
     }
 }
