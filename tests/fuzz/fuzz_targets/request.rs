@@ -95,18 +95,17 @@ fuzz_target!(|data: &[u8]| {
         request: Some(escape(command)),
         ..Record::default()
     };
-    let answer =
-        Request::parse(Some(command))
-            .map_err(RequestError::from)
-            .and_then(|request| match request {
-                Request::Sign(name) => {
-                    let grant = authorize(name, input, &mut record)?;
-                    let total = Duration::from_secs(longest);
-                    let made = certify(&grant, &ca.certificate, &ca.key, total, now, &mut record)?;
-                    Ok(Some((grant, made)))
-                }
-                Request::Certificate | Request::Peers => Ok(None),
-            });
+    let answer = Request::parse(Some(command))
+        .map_err(RequestError::from)
+        .and_then(|request| match request {
+            Request::Sign(name) => {
+                let grant = authorize(name, input, &mut record)?;
+                let total = Duration::from_secs(longest);
+                let made = certify(&grant, &ca.certificate, &ca.key, total, now, &mut record)?;
+                Ok(Some((grant, made)))
+            }
+            Request::Certificate | Request::Peers => Ok(None),
+        });
     match answer {
         Ok(Some((grant, certificate))) => {
             let name = std::str::from_utf8(command).unwrap();
