@@ -1,8 +1,10 @@
 //! The networks that the drop-ins of sshd open the login to.
 
+use crate::system::account;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -46,26 +48,59 @@ pub(super) fn read(folder: &Path) -> DropIns {
     let mut found = Vec::new();
     let mut any = false;
     for (name, by) in [(BY_KEY, LoginBy::Key), (BY_PLACEMENT, LoginBy::Placement)] {
-        let Ok(text) = fs::read_to_string(folder.join(name)) else {
-            continue;
+        let text = match fs::read(folder.join(name)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                return DropIns::Malformed(format!("{name}, which cannot be read ({error}),"));
+            }
         };
         any = true;
-        let opened = text
-            .lines()
-            .find_map(|line| line.strip_prefix("Match User signer Address "))
-            .map(str::trim);
-        match opened {
-            None | Some(NOBODY) => {}
-            Some(list) => match parse(list) {
-                Some(networks) => found.push(OpenLogin { by, networks }),
-                None => return DropIns::Malformed(format!("{name}: {}", list.escape_default())),
-            },
+        let mut networks = BTreeSet::new();
+        for line in String::from_utf8_lossy(&text).lines() {
+            match opened_by(line) {
+                Ok(opened) => networks.extend(opened),
+                Err(Unknown) => {
+                    let line = line.trim().escape_default();
+                    return DropIns::Malformed(format!("{name}: {line}"));
+                }
+            }
+        }
+        if !networks.is_empty() {
+            let networks = networks.into_iter().collect();
+            found.push(OpenLogin { by, networks });
         }
     }
     match (any, found.is_empty()) {
         (false, _) => DropIns::Missing,
         (true, true) => DropIns::Closed,
         (true, false) => DropIns::Open(found),
+    }
+}
+
+/// A Match line that is none of the package's.
+struct Unknown;
+
+/// The networks that a line of a drop-in opens the login to. As sshd reads it: keywords in any
+/// case, with white space around them.
+fn opened_by(line: &str) -> Result<Vec<Network>, Unknown> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+    match words.as_slice() {
+        [keyword, all] if is(keyword, "match") && is(all, "all") => Ok(Vec::new()),
+        [keyword, user, account::SIGNER] if is(keyword, "match") && is(user, "user") => {
+            Ok(Vec::new())
+        }
+        [keyword, user, account::SIGNER, address, list]
+            if is(keyword, "match") && is(user, "user") && is(address, "address") =>
+        {
+            match *list {
+                NOBODY => Ok(Vec::new()),
+                list => parse(list).ok_or(Unknown),
+            }
+        }
+        [first, ..] if first.get(..5).is_some_and(|keyword| is(keyword, "match")) => Err(Unknown),
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -86,7 +121,18 @@ impl Network {
         let (address, prefix) = text.split_once('/')?;
         let address: IpAddr = address.parse().ok()?;
         let prefix = prefix.parse().ok()?;
-        (prefix <= bits(address)).then_some(Self { address, prefix })
+        let network = Self { address, prefix };
+        (prefix <= bits(address) && network.is_taken_by_sshd()).then_some(network)
+    }
+
+    /// sshd takes no bits behind the prefix, and knows a client at an IPv4-mapped address by its
+    /// IPv4 address: a network of such addresses matches nobody.
+    fn is_taken_by_sshd(self) -> bool {
+        let is_mapped = match self.address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
+        };
+        !is_mapped && masked(self.address, self.prefix) == masked(self.address, bits(self.address))
     }
 
     /// The first address.
@@ -203,7 +249,7 @@ pub(super) fn outsiders(networks: &[Network]) -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Network, Width, outsiders, parse, width};
+    use super::{Network, Width, opened_by, outsiders, parse, width};
 
     #[test]
     fn network_contains_its_own_addresses_only() {
@@ -225,6 +271,11 @@ mod tests {
             "fd00::/129",
             "a/8",
             "10.0.0/8",
+            "10.0.0.1/24",
+            "0.0.0.1/0",
+            "fd00::1/64",
+            "::ffff:10.0.0.0/120",
+            "::ffff:0:0/96",
         ] {
             assert!(Network::parse(bad).is_none(), "{bad}");
         }
@@ -277,5 +328,29 @@ mod tests {
             ["203.0.113.7", "2001:db8:ffff::7"]
         );
         assert_eq!(shown("::/0"), ["198.51.100.7"]);
+    }
+
+    #[test]
+    fn match_line_is_read_as_sshd_reads_it() {
+        let opened = |line: &str| opened_by(line).ok().map(|networks| networks.len());
+        for (line, networks) in [
+            ("Match User signer Address 10.0.0.0/24,FD00::/64", Some(2)),
+            ("\tmatch  USER signer\taddress 10.0.0.0/24 ", Some(1)),
+            (
+                "Match User signer Address 192.0.2.0/24,2001:db8::/32",
+                Some(0),
+            ),
+            ("Match User signer", Some(0)),
+            ("match all", Some(0)),
+            ("# Match whatever", Some(0)),
+            ("    AllowUsers signer", Some(0)),
+            ("Match Address 10.0.0.0/24 User signer", None),
+            ("Match User=signer Address=10.0.0.0/24", None),
+            ("Match User \"signer\"", None),
+            ("Match=User signer", None),
+            ("Match User signer Address 10.0.0.0/24,*", None),
+        ] {
+            assert_eq!(opened(line), networks, "{line}");
+        }
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 const TIME: Duration = Duration::from_secs(20);
 const SIZE: usize = 64 * 1024;
 
-/// sshd's directory for privilege separation. Where sshd is started by a socket, it exists only
-/// while somebody is logged in, and sshd answers nothing without it.
+/// sshd's directory for privilege separation. Where sshd is started by a socket, it is made at the
+/// first login, and sshd answers nothing without it.
 const RUN_DIRECTORY: &str = "/run/sshd";
 
 /// sshd's effective settings for a client, by keyword in lower case.
@@ -84,7 +84,8 @@ pub(super) fn check(
             report.fail(
                 SUBJECT,
                 format!(
-                    "{line} is not a list of networks: etcd-signer-endpoint open --networks ..."
+                    "{line} is not understood here: the line must be Match User signer Address \
+                     NETWORK,... as etcd-signer-endpoint open --networks writes it"
                 ),
             );
             return;
@@ -221,13 +222,17 @@ fn penalties(settings: &Settings, named: &[Network], report: &mut Report) {
         None | Some("no") => return,
         Some(_) => {}
     }
-    let exempt = settings
+    let exempt: Vec<Network> = settings
         .get("persourcepenaltyexemptlist")
-        .map_or("", String::as_str);
+        .into_iter()
+        .flat_map(|list| list.split([',', ' ']))
+        .filter_map(networks::parse)
+        .flatten()
+        .collect();
     let missing: Vec<String> = named
         .iter()
+        .filter(|network| !exempt.contains(network))
         .map(ToString::to_string)
-        .filter(|network| !exempt.split([',', ' ']).any(|listed| listed == network))
         .collect();
     if missing.is_empty() {
         report.ok(
@@ -252,11 +257,17 @@ pub(super) fn effective(places: &Places, address: &str) -> Result<Settings, Stri
     // All that a Match line can ask for, or sshd refuses to answer.
     let client = format!("user=signer,host=client,addr={address},laddr=127.0.0.1,lport=22");
     let failed = |why: &str| format!("it cannot tell what it would do (sshd -T): {why}");
-    // It stays: a login that begins meanwhile would miss it.
-    let _ = fs::DirBuilder::new().mode(0o755).create(RUN_DIRECTORY);
-    let mut sshd = Command::new(&places.sshd);
-    let ended = run(sshd.args(["-T", "-C", &client]), b"", Some(SIZE), TIME)
-        .map_err(|error| failed(&format!("{}: {error}", places.sshd.display())))?;
+    let ask = || {
+        let mut sshd = Command::new(&places.sshd);
+        run(sshd.args(["-T", "-C", &client]), b"", Some(SIZE), TIME)
+            .map_err(|error| failed(&format!("{}: {error}", places.sshd.display())))
+    };
+    let mut ended = ask()?;
+    if lacks_directory(&ended.stderr) {
+        // It stays: an sshd that has started meanwhile could let nobody in without it.
+        let _ = fs::DirBuilder::new().mode(0o755).create(RUN_DIRECTORY);
+        ended = ask()?;
+    }
     match ended.ending {
         Ending::Exited(status) if status.success() => {}
         _ => {
@@ -270,4 +281,10 @@ pub(super) fn effective(places: &Places, address: &str) -> Result<Settings, Stri
         .filter_map(|line| line.split_once(' '))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect())
+}
+
+fn lacks_directory(said: &[u8]) -> bool {
+    let said = String::from_utf8_lossy(said);
+    said.lines()
+        .any(|line| line.ends_with(&format!(": {RUN_DIRECTORY}")))
 }

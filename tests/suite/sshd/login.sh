@@ -127,9 +127,13 @@ without_run_sshd() {
         said="sshd -T answers all the same"
         code=1
     else
-        is ok sshd "open to 10.99.0.0" && rmdir /run/sshd && endpoint test --networks 10.99.0.0/24 || code=1
+        # The sshd that has started meanwhile needs it, and so do all its logins.
+        is ok sshd "open to 10.99.0.0" && [ -d /run/sshd ] && answers || code=1
+        rm -r /run/sshd
+        endpoint test --networks 10.99.0.0/24 && [ -d /run/sshd ] && answers || code=1
     fi
-    rmdir /run/sshd && mv /run/sshd.away /run/sshd
+    rm -rf /run/sshd
+    mv /run/sshd.away /run/sshd
     return $code
 }
 
@@ -172,6 +176,98 @@ by_key_closed() {
     said=$(paste -sd';' "$bed/out")
     [[ $said == *"192.0.2.0/24,2001:db8::/32 (00-etcd-signer-keys.conf)"* ]] && is warn sshd "nobody is let in yet"
 }
+# failing PROGRAM FUNCTION...: a program that fails, for the time of a function.
+failing() {
+    local program=$1 code=0
+    shift
+    mount --bind /usr/bin/false "$program"
+    "$@" || code=1
+    umount "$program"
+    return $code
+}
+key() { ssh -F "$bed/ssh_config" -o BindAddress=10.99.0.1 -i "$bed/key" "$@" leader get-certificate >/dev/null 2>"$bed/err"; }
+by_placement() {
+    rm -f /etc/ssh/sshd_config.d/00-etcd-signer-keys.conf
+    endpoint open --networks 10.99.0.0/24 || { said=$(cat "$bed/out"); return 1; }
+    hup
+    answers
+}
+# unchanged WHY: open has failed for this reason, and everything is as it was.
+unchanged() {
+    said=$(cat "$bed/out")
+    [[ $said == *"$1"* ]] && grep -q 'Address 10.99.0.0/24$' $placement && [ "$(echo /etc/ssh/sshd_config.d/*)" = $placement ]
+}
+refused_open() { ! endpoint open --networks "$1" && unchanged "not changed: $2" && answers; }
+check_fails() { by_placement && failing /usr/bin/etcd-signer no_check; }
+no_check() { ! endpoint open --networks 0.0.0.0/1 && unchanged "says nothing"; }
+chage_fails() { by_placement && failing /usr/bin/chage refused_open 10.99.0.0/24,10.99.4.0/24 chage; }
+interrupted() {
+    by_placement && endpoint close && by_placement || return 1
+    printf '#!/bin/sh\ntouch %s/reached\nexec sleep 60\n' "$bed" >"$bed/slow"
+    chmod 755 "$bed/slow"
+    mount --bind "$bed/slow" /usr/bin/chage
+    "$bed/deploy/etcd-signer/etcd-signer-endpoint" open --networks 10.99.0.0/24,10.99.4.0/24 >"$bed/out" 2>&1 &
+    local pid=$!
+    wait_until 20 test -e "$bed/reached"
+    kill -TERM $pid
+    pkill -f '^sleep 60'
+    wait $pid
+    local code=$?
+    umount /usr/bin/chage
+    unchanged "" && answers && said="TERM: exit code $code, the drop-in as it was" && [ $code != 0 ]
+}
+networks_are() { grep -qx "Match User signer Address $2" "$1"; }
+nobody=192.0.2.0/24,2001:db8::/32 placement=/etc/ssh/sshd_config.d/00-etcd-signer.conf keys=/etc/ssh/sshd_config.d/00-etcd-signer-keys.conf
+close_fails() { ! endpoint close && said=$(cat "$bed/out") && [[ $said == *"not closed: "* && $said != *"answers nobody"* ]]; }
+passwd_fails() {
+    by_placement && failing /usr/bin/passwd close_fails && networks_are $placement $nobody && refuses
+}
+close_broken_sshd() {
+    by_placement || return 1
+    echo 'Nonsense yes' >/etc/ssh/sshd_config.d/zz.conf
+    close_fails && networks_are $placement $nobody && refuses
+    local code=$?
+    rm /etc/ssh/sshd_config.d/zz.conf
+    return $code
+}
+open_by_key() {
+    sed "s|192\.0\.2\.0/24,2001:db8::/32|10.99.0.0/24|" "$bed/deploy/etcd-signer/sshd/00-etcd-signer-keys.conf" >$keys
+    sed -i "$1" $keys
+    hup
+    key
+}
+held_connection() {
+    open_by_key '' || return 1
+    ssh -F "$bed/ssh_config" -o BindAddress=10.99.0.1 -i "$bed/key" -M -N -f -o ControlPath="$bed/ctl" leader || return 1
+    key -o ControlPath="$bed/ctl" || { said="no second request on it"; return 1; }
+    endpoint close || { said=$(cat "$bed/out"); return 1; }
+    ! key -o ControlPath="$bed/ctl" || { said="it is answered after close"; return 1; }
+    said=$(tail -n 1 "$bed/err")
+}
+other_spelling() {
+    open_by_key 's/^Match User signer Address/  match  USER signer address/I;s/USER signer/user signer/' || return 1
+    is ok sshd "open to 10.99.0.0" && endpoint close && ! key && networks_are $keys $nobody || return 1
+    open_by_key 's/^Match User signer Address \(.*\)/Match Address \1 User signer/' || return 1
+    is FAIL sshd "Match Address 10.99.0.0/24 User signer" && close_fails && [[ $said == *"Match Address 10.99.0.0/24 User signer"* ]] &&
+        ! endpoint open --networks 10.99.0.0/24
+    local code=$?
+    rm $keys
+    return $code
+}
+latin_1() {
+    open_by_key '1s/^/# f\xfcr Pr\xfcfer\n/' && is ok sshd "open to 10.99.0.0"
+    local code=$?
+    rm $keys
+    return $code
+}
+key_over_placement() {
+    by_placement && endpoint open --networks 10.99.0.0/24,10.99.7.0/24 && open_by_key '' || return 1
+    endpoint open --networks 10.99.0.0/24 || { said=$(cat "$bed/out"); return 1; }
+    networks_are $placement $nobody && [[ $(getent shadow signer | cut -d: -f2) == !* ]] && hup && key && refuses
+    local code=$?
+    rm $keys
+    return $code
+}
 penalties() {
     sshd -T | grep -q ^persourcepenalties || { said="this sshd has no PerSourcePenalties (OpenSSH 9.8 and later have)"; return 3; }
     rm -f /etc/ssh/sshd_config.d/00-etcd-signer-keys.conf
@@ -209,6 +305,15 @@ row "by key" "00-etcd-signer-keys.conf, with a keys file" by_key
 row "by key, no keys" "the keys file missing, then not readable by the account" keys_missing
 row "by key, open" "etcd-signer-endpoint open" by_key_reopened
 row "by key, close" "etcd-signer-endpoint close, and status" by_key_closed
+row "open, check fails" "etcd-signer does not run" check_fails
+row "open, chage fails" "chage fails" chage_fails
+row "open, interrupted" "TERM in the middle" interrupted
+row "close, passwd fails" "passwd fails" passwd_fails
+row "close, sshd broken" "an sshd_config that sshd does not take" close_broken_sshd
+row "close, held connection" "a connection from before close, asked again" held_connection
+row "close, spelling" "drop-ins with Match spelled otherwise" other_spelling
+row "drop-in, Latin-1" "a comment that is not UTF-8" latin_1
+row "by key, over placement" "both drop-ins, the other one open to more" key_over_placement
 row "penalties" "OpenSSH 9.8 and later: PerSourcePenaltyExemptList" penalties
 row "no penalties" "an older sshd: no such line" penalties_unknown
 
