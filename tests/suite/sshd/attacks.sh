@@ -106,21 +106,21 @@ client -v -N leader >"$bed/N.out" 2>"$bed/N.err" &
 idle=$!
 
 # shellcheck source=attacks/requests.sh
-. "$here/attacks/requests.sh"
+. "$bed/attacks/requests.sh"
 # shellcheck source=attacks/shells.sh
-. "$here/attacks/shells.sh"
+. "$bed/attacks/shells.sh"
 # shellcheck source=attacks/forwarding.sh
-. "$here/attacks/forwarding.sh"
+. "$bed/attacks/forwarding.sh"
 # shellcheck source=attacks/environment.sh
-. "$here/attacks/environment.sh"
+. "$bed/attacks/environment.sh"
 # shellcheck source=attacks/logins.sh
-. "$here/attacks/logins.sh"
+. "$bed/attacks/logins.sh"
 # shellcheck source=attacks/local_users.sh
-. "$here/attacks/local_users.sh"
+. "$bed/attacks/local_users.sh"
 # shellcheck source=attacks/keys.sh
-. "$here/attacks/keys.sh"
+. "$bed/attacks/keys.sh"
 # shellcheck source=attacks/disconnects.sh
-. "$here/attacks/disconnects.sh"
+. "$bed/attacks/disconnects.sh"
 
 kill "$main_pid"
 end_of_rows || {

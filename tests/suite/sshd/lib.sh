@@ -39,7 +39,8 @@ make_bed() {
     mkdir -p "$bed/bin"
     cp -a /etc "$bed/etc"
     cp -r "$top/deploy" "$bed/deploy"
-    cp "$here/"*.py "$bed/"
+    # What is run later must not be below a folder that is covered here.
+    cp -r "$here/"*.py "$here/attacks" "$bed/"
     mkdir "$bed/upper" "$bed/work"
     install -m 0711 "$SIGNER" "$bed/upper/etcd-signer" || fatal "no signer at $SIGNER"
     ln -s etcd-signer "$bed/upper/etcd-signer-login"
