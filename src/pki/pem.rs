@@ -48,6 +48,21 @@ pub(crate) fn single_certificate(answer: &[u8]) -> Result<&[u8], SingleCertifica
     Ok(block)
 }
 
+/// Each certificate in a file, from its first line to the next one's. One that is malformed does
+/// not hide the others.
+pub(crate) fn certificates(mut text: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while let Some(start) = find(text, BEGIN) {
+        let from = text.get(start..).unwrap_or_default();
+        let next = from.get(BEGIN.len()..).and_then(|rest| find(rest, BEGIN));
+        let end = next.map_or(from.len(), |next| next.saturating_add(BEGIN.len()));
+        let (block, rest) = from.split_at_checked(end).unwrap_or((from, &[]));
+        found.push(block);
+        text = rest;
+    }
+    found
+}
+
 fn find(within: &[u8], wanted: &[u8]) -> Option<usize> {
     within.windows(wanted.len()).position(|at| at == wanted)
 }

@@ -5,7 +5,7 @@ use super::installed_file;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::error::CaCertificateError;
 use crate::pki::fingerprint::Fingerprint;
-use crate::pki::pem::{SingleCertificateError, single_certificate};
+use crate::pki::pem::{SingleCertificateError, certificates, single_certificate};
 use crate::system::escape;
 use crate::system::new_file::FileSystemError;
 use std::io;
@@ -111,7 +111,8 @@ pub(crate) enum FetchedCaError {
 /// [`AuthorityError`].
 pub(crate) fn in_place(config: &RenewerConfig) -> Result<Option<TrustedCas>, AuthorityError> {
     let path = escape::path(&config.ca_certificate);
-    let pem = match installed_file::read(&config.ca_certificate, SIZE_LIMIT) {
+    // One byte more tells that it is longer.
+    let pem = match installed_file::read(&config.ca_certificate, SIZE_LIMIT.saturating_add(1)) {
         Ok(pem) => pem,
         // A link to nowhere is not nothing: somebody has to repair it.
         Err(error)
@@ -150,24 +151,25 @@ fn parse(pem: &[u8], path: &str) -> Result<TrustedCas, AuthorityError> {
         path: path.to_owned(),
         found,
     };
+    if u64::try_from(pem.len()).unwrap_or(u64::MAX) > SIZE_LIMIT {
+        return Err(blocks("more than 64 KiB".to_owned()));
+    }
     // What else the file holds is no more looked at than etcd and kube-apiserver do.
-    let certificates: Vec<Vec<u8>> = pem::parse_many(pem)
-        .map_err(|_| blocks("broken PEM".to_owned()))?
-        .into_iter()
-        .filter(|block| block.tag() == "CERTIFICATE")
-        .map(pem::Pem::into_contents)
-        .collect();
+    let certificates = certificates(pem);
     if !(1..=MAX_CERTIFICATES).contains(&certificates.len()) {
         return Err(blocks(format!("{} certificates", certificates.len())));
     }
     let (mut usable, mut unusable): (Vec<CaCertificate>, Vec<UnusableCa>) = Default::default();
-    for (position, der) in (1_usize..).zip(&certificates) {
-        match CaCertificate::from_der(der) {
+    for (position, block) in (1_usize..).zip(certificates) {
+        let der = single_certificate(block)
+            .ok()
+            .and_then(|block| pem::parse(block).ok());
+        let ca = der
+            .ok_or_else(|| "it holds broken PEM: replace it".to_owned())
+            .and_then(|der| CaCertificate::from_der(der.contents()).map_err(|e| e.to_string()));
+        match ca {
             Ok(ca) => usable.push(ca),
-            Err(reason) => unusable.push(UnusableCa {
-                position,
-                reason: reason.to_string(),
-            }),
+            Err(reason) => unusable.push(UnusableCa { position, reason }),
         }
     }
     match unusable.first() {

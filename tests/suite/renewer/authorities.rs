@@ -102,6 +102,8 @@ fn unusable_ca_in_the_bundle_is_a_warning() {
     );
     let leaf = ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();
     let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
+    let no_base64 = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n".to_owned();
+    let cut = bundle(&[&ca])[..200].to_owned() + "\n";
     for (other, words) in [
         (String::from_utf8(expired.into()).unwrap(), "it expired at "),
         (
@@ -109,6 +111,14 @@ fn unusable_ca_in_the_bundle_is_a_warning() {
             "certificate 1 of the file is passed over: it is not a CA certificate",
         ),
         (junk, "certificate 1 of the file is passed over: "),
+        (
+            no_base64,
+            "certificate 1 of the file is passed over: it holds broken PEM",
+        ),
+        (
+            cut,
+            "certificate 1 of the file is passed over: it holds broken PEM",
+        ),
     ] {
         let master = Master::new();
         master.dir.write("ca.crt", other + &bundle(&[&ca]));
@@ -135,8 +145,11 @@ fn file_without_one_to_eight_cas_is_refused() {
     for (pem, words) in [
         (String::new(), "it holds 0 certificates"),
         (one.repeat(9), "it holds 9 certificates"),
+        (
+            one.clone() + &"# x\n".repeat(20_000),
+            "it holds more than 64 KiB",
+        ),
         (ca.dir.read("ca.key"), "it holds 0 certificates"),
-        (one[..200].to_owned(), "it holds "),
     ] {
         let master = Master::new();
         master.dir.write("ca.crt", pem);
@@ -148,6 +161,11 @@ fn file_without_one_to_eight_cas_is_refused() {
         );
         assert_eq!(master.requests(), 0);
     }
+    let master = Master::new();
+    master.dir.write("ca.crt", &one[..200]);
+    master.set_without_ssh(&ca, "");
+    master.fails(&[], 78, "it holds broken PEM");
+    assert_eq!(master.requests(), 0);
     let master = Master::new();
     master.dir.write("ca.crt", one.repeat(8));
     master.set_without_ssh(&ca, "");
