@@ -69,6 +69,8 @@ fn status_shows_every_ca_with_its_end() {
     master.dir.write("ca.crt", bundle(&[&cas[0], &cas[1]]));
     master.set_without_ssh(&cas[0], "");
     master.renews(&[]);
+    // In the second in which it was made, ten days are left.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     let status = master.status();
     let table = String::from_utf8(master.run(&["status"]).stdout).unwrap();
     for (index, (ca, left)) in cas.iter().zip(["9d", "2y"]).enumerate() {
