@@ -177,7 +177,8 @@ pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
             None => report.fail(
                 "networks",
                 format!(
-                    "{}: not a list of networks such as 10.0.0.0/24,fd00::/64",
+                    "{}: sshd does not take it: it takes networks such as 10.0.0.0/24,fd00::/64, \
+                     without bits after the prefix",
                     list.escape_default()
                 ),
             ),
