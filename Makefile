@@ -139,7 +139,7 @@ tarball: deb ## the tarball for other distributions, in target/debian
 
 .PHONY: test-packages
 test-packages: tarball ## what installing, upgrading and removing the packages does to a host (root); lintian
-	@$(INSTALL) $(TOOLS) ip lintian
+	@$(INSTALL) $(TOOLS) ip ps lintian
 	@tests/packages.sh target/debian/etcd-signer_*.deb target/debian/etcd-signer-*.tar.gz '$(ROW)'
 
 .PHONY: test-hosts

@@ -20,7 +20,7 @@ openssl openssl making requests, and a second opinion on certificates
 unshare util-linux namespaces in which nothing on the machine changes
 setpriv util-linux ending servers together with their test
 mount mount the same namespaces
-ps procps looking for what a test may have left running
+ps procps looking for processes, in tests and in the package
 readelf binutils showing how the executable is linked
 strace strace showing which files a request opens
 cron cron running the cron file of masters
