@@ -573,32 +573,3 @@ fn hostile_listener_is_neither_waited_for_nor_shown() {
         );
     }
 }
-
-/// Anybody can start those. Each alone takes as long as an answer is waited for.
-#[test]
-fn many_processes_called_etcd_are_bounded() {
-    if !runs() {
-        return;
-    }
-    let host = Host::new();
-    host.ca.dir.write(
-        "listen.pl",
-        "use IO::Socket::INET; my $l = IO::Socket::INET->new(LocalAddr => '127.0.0.1', \
-         Listen => 99) or die; sleep 600",
-    );
-    fs::copy("/usr/bin/perl", host.ca.dir.join("etcd")).unwrap();
-    let found = host.check(
-        "chmod +x etcd\nfor _ in $(seq 40); do ./etcd listen.pl & done\n\
-         until [ $(grep -c ' 0A ' /proc/net/tcp) = 40 ]; do sleep 0.1; done",
-    );
-    let tried = found
-        .iter()
-        .filter(|(_, text)| text.contains("does not answer in time"));
-    assert_eq!(tried.count(), 16, "{found:?}");
-    let (verdict, text) = found.last().unwrap();
-    assert_eq!(verdict, "warn");
-    assert!(
-        text.contains("40 processes are called etcd, of which 16 were tried"),
-        "{text}"
-    );
-}
