@@ -1,7 +1,8 @@
 //! Identities of a client of etcd, with keys that exist in memory only: the signer's own, and an
 //! intruder's.
 
-use crate::pki::grant::MEMBER;
+use crate::pki::member_host::MEMBER;
+use crate::pki::private_key::PrivateKey;
 use crate::pki::profile::ProfileError;
 use crate::pki::public_key::PublicKey;
 use crate::pki::strict_der;
@@ -62,6 +63,20 @@ impl Identity {
     pub(crate) fn new(key: OwnKey, certificate: &Certificate) -> Self {
         let certificate = certificate.der().to_vec();
         Self { key, certificate }
+    }
+
+    /// What the PEM files of a client hold: its certificate, and its key as PKCS#8. `None` if they
+    /// do not.
+    #[must_use]
+    pub(crate) fn from_pem(certificate: &str, key: &str) -> Option<Self> {
+        let certificate = pem::parse(certificate).ok()?.into_contents();
+        let private_key = PrivateKey::from_pem(key.as_bytes(), None).ok()?;
+        let pkcs8 = Zeroizing::new(pem::parse(key).ok()?.into_contents());
+        let public_key = private_key.public_key().clone();
+        Some(Self {
+            key: OwnKey { pkcs8, public_key },
+            certificate,
+        })
     }
 
     /// A member's name and addresses in a certificate that no CA has signed: what anybody can

@@ -1,9 +1,10 @@
 //! The etcd processes of this host: where they listen, and where their settings are from.
 
+use crate::system::sockets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,6 @@ const EXECUTABLE: &[u8] = b"etcd";
 
 /// The first arguments that make etcd something else than a member.
 const PROXIES: &[&str] = &["gateway", "grpc-proxy"];
-
-/// A socket in the state TCP_LISTEN, as /proc/net/tcp has it (proc_pid_net(5)).
-const LISTEN: &str = "0A";
 
 /// A running etcd.
 pub(crate) struct EtcdProcess {
@@ -69,26 +67,12 @@ impl EtcdProcess {
     /// # Errors
     /// Only root may look at the descriptors of another user's process.
     pub(crate) fn listening(&self) -> io::Result<Vec<SocketAddr>> {
-        let mut inodes = BTreeSet::new();
-        for entry in fs::read_dir(self.folder.join("fd"))? {
-            let target = fs::read_link(entry?.path()).unwrap_or_default();
-            let inode = target
-                .to_str()
-                .and_then(|target| target.strip_prefix("socket:["))
-                .and_then(|rest| rest.strip_suffix(']'));
-            inodes.extend(inode.map(str::to_owned));
-        }
-        let mut found = BTreeSet::new();
-        for table in ["net/tcp", "net/tcp6"] {
-            // A kernel without IPv6 has no table for it.
-            let text = fs::read_to_string(self.folder.join(table)).unwrap_or_default();
-            let sockets = text.lines().skip(1).filter_map(listening_socket);
-            found.extend(
-                sockets
-                    .filter(|(_, inode)| inodes.contains(*inode))
-                    .map(|(address, _)| address),
-            );
-        }
+        let inodes = sockets::inodes(&self.folder)?;
+        let found: BTreeSet<SocketAddr> = sockets::listening(&self.folder)
+            .into_iter()
+            .filter(|socket| inodes.contains(&socket.inode))
+            .map(|socket| socket.address)
+            .collect();
         Ok(found.into_iter().collect())
     }
 
@@ -117,31 +101,6 @@ impl EtcdProcess {
         };
         Ok(origin(&list("cmdline")?, &list("environ")?))
     }
-}
-
-/// The local address of a listening socket, and its inode.
-fn listening_socket(line: &str) -> Option<(SocketAddr, &str)> {
-    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let [_, local, _, state, _, _, _, _, _, inode, ..] = fields.as_slice() else {
-        return None;
-    };
-    let (address, port) = local.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    (*state == LISTEN).then_some((SocketAddr::new(ip(address)?, port), *inode))
-}
-
-/// An address as the kernel prints it: in words of 32 bits, each as the processor reads it.
-fn ip(hex: &str) -> Option<IpAddr> {
-    let mut octets = Vec::new();
-    for word in hex.as_bytes().chunks(8) {
-        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
-        octets.extend(word.to_ne_bytes());
-    }
-    if let Ok(v4) = <[u8; 4]>::try_from(octets.as_slice()) {
-        return Some(Ipv4Addr::from(v4).into());
-    }
-    let v6 = <[u8; 16]>::try_from(octets.as_slice()).ok()?;
-    Some(Ipv6Addr::from(v6).to_canonical())
 }
 
 /// As etcd decides it: a flag before the environment, an empty variable is no variable, and the
@@ -195,8 +154,7 @@ fn flags(arguments: &[String]) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SettingsOrigin, ip, listening_socket, origin};
-    use std::net::{IpAddr, TcpListener};
+    use super::{SettingsOrigin, origin};
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -244,26 +202,5 @@ mod tests {
     fn proxy_has_no_settings_of_a_member() {
         let arguments = words("etcd grpc-proxy start --listen-addr 127.0.0.1:1");
         assert_eq!(origin(&arguments, &[]), SettingsOrigin::Proxy);
-    }
-
-    #[test]
-    fn kernel_table_is_read_as_the_kernel_writes_it() {
-        let table = |listener: &TcpListener, name: &str| {
-            let address = listener.local_addr().unwrap();
-            let text = std::fs::read_to_string(name).unwrap();
-            let found = text.lines().filter_map(listening_socket);
-            assert_eq!(found.filter(|(found, _)| *found == address).count(), 1);
-        };
-        let v4 = TcpListener::bind("127.1.2.3:0").unwrap();
-        table(&v4, "/proc/self/net/tcp");
-        if let Ok(v6) = TcpListener::bind("[::1]:0") {
-            table(&v6, "/proc/self/net/tcp6");
-        }
-        let mapped = ip("0000000000000000FFFF00000100007F");
-        if cfg!(target_endian = "little") {
-            assert_eq!(mapped, Some(IpAddr::from([127, 0, 0, 1])));
-        }
-        assert_eq!(ip(""), None);
-        assert_eq!(ip("0G00007F"), None);
     }
 }

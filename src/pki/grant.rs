@@ -2,7 +2,7 @@
 
 use crate::pki::csr::Csr;
 use crate::pki::master_name::MasterName;
-use crate::pki::member_host::MemberHost;
+use crate::pki::member_host::{MEMBER, MemberHost};
 use crate::pki::public_key::PublicKey;
 use crate::system::escape::escape;
 use std::net::IpAddr;
@@ -31,10 +31,6 @@ pub enum Subject {
     /// refused there, as a master must.
     PeerProbe(Vec<MemberHost>),
 }
-
-/// The common name of every member of the etcd cluster. No master can have it, so that etcd's
-/// `peer-cert-allowed-cn` keeps masters out.
-pub(crate) const MEMBER: &str = "etcd-member";
 
 /// The common name of the signer as a client of etcd. No master can have it.
 pub(crate) const SIGNER: &str = "etcd-signer";
@@ -128,8 +124,9 @@ impl Grant {
 
 #[cfg(test)]
 mod tests {
-    use super::{MEMBER, SIGNER};
+    use super::SIGNER;
     use crate::pki::master_name::MasterName;
+    use crate::pki::member_host::MEMBER;
 
     #[test]
     fn reserved_common_name_is_rejected_as_a_master_name() {

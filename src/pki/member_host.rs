@@ -3,6 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+/// The common name of every member of the etcd cluster. No master can have it, so that etcd's
+/// `peer-cert-allowed-cn` keeps masters out.
+pub(crate) const MEMBER: &str = "etcd-member";
+
 /// The longest DNS name, and the longest label of one, in bytes (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;

@@ -1,12 +1,12 @@
 //! The CA certificates that a master trusts: those in place, or one that is fetched once.
 
 use super::config::RenewerConfig;
-use super::installed_file;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::error::CaCertificateError;
 use crate::pki::fingerprint::Fingerprint;
 use crate::pki::pem::{SingleCertificateError, certificates, single_certificate};
 use crate::system::escape;
+use crate::system::installed_file;
 use crate::system::new_file::FileSystemError;
 use std::io;
 use std::path::Path;

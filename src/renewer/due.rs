@@ -1,13 +1,13 @@
 //! Whether the certificate in place is due.
 
 use super::authority::TrustedCas;
-use super::installed_file;
 use super::leaf::{Leaf, Misfit};
 use super::state::State;
 use super::text::rfc3339;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::master_name::MasterName;
 use crate::pki::private_key::PrivateKey;
+use crate::system::installed_file;
 use ring::digest::{SHA256, digest};
 use std::io;
 use std::path::Path;

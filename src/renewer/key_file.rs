@@ -1,10 +1,10 @@
 //! The master's private key file: created once, never overwritten, never sent.
 
-use super::installed_file;
 use crate::pki::pem::encode;
 use crate::pki::private_key::{
     KeyAlgorithm, NoRandomNumbers, PrivateKey, PrivateKeyError, generate,
 };
+use crate::system::installed_file;
 use crate::system::new_file::FileSystemError;
 use std::io;
 use std::path::Path;

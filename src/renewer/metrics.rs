@@ -2,9 +2,9 @@
 
 use super::config::RenewerConfig;
 use super::due::{self, Assessment, Condition};
-use super::installed_file;
 use super::report;
 use super::state::{Outcome, State};
+use crate::system::installed_file;
 use std::fmt::Write as _;
 
 /// Writes the metrics, if the settings or the command line name a file. A file that cannot be

@@ -3,13 +3,10 @@
 use super::answer::{Answer, AnswerError};
 use super::authority::{self, TrustedCas};
 use super::config::RenewerConfig;
-use super::csr;
 use super::due::{self, Assessment, Condition, Expected};
 use super::error::{RenewalError, file_system_exit};
-use super::installed_file;
 use super::key_file::{self, KeyFileError};
 use super::leaf::Misfit;
-use super::lock::Lock;
 use super::metrics;
 use super::report;
 use super::signers::{self, SignerError};
@@ -20,14 +17,23 @@ use super::text::rfc3339;
 use super::warnings::{clock_warning, warnings};
 use crate::pki::fingerprint::Fingerprint;
 use crate::pki::private_key::PrivateKey;
+use crate::pki::request;
 use crate::system::child::{self, Ending};
 use crate::system::escape::escape;
 use crate::system::exit::Exit;
+use crate::system::installed_file;
+use crate::system::lock::Lock;
 use crate::system::new_file;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::process::Command;
+use std::time::Duration;
 
 /// The clock: seconds since 1970.
 type Clock = fn() -> i64;
+
+/// How long a second run waits for the first.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// In seconds.
 const DAY: u64 = 24 * 60 * 60;
@@ -35,7 +41,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// Renews the certificate if it is due, reports the outcome, and saves it.
 #[must_use]
 pub fn renew(config: &RenewerConfig, force: bool, clock: Clock) -> Exit {
-    let _lock = match Lock::take(&config.state_directory) {
+    let _lock = match Lock::take(&config.state_directory.join("lock"), PATIENCE) {
         Ok(Some(lock)) => lock,
         Ok(None) => {
             report::info("another run is at work: nothing done");
@@ -96,10 +102,11 @@ impl Run<'_> {
         for warning in warnings(config, Some(&cas), (self.clock)()) {
             report::warning(&warning);
         }
-        let request = csr::request(&key, &config.name)?;
+        let mut request = STANDARD.encode(request::der(&key, config.name.as_str())?);
+        request.push('\n');
         let mut doubted = None;
         let (answer, signer) = self.ask(|run, target| {
-            let sent = ssh::ask(config, target, config.name.as_str(), &request)?;
+            let sent = ssh::ask(config, target, config.name.as_str(), request.as_bytes())?;
             let now = (run.clock)();
             let answer = Answer::check(&sent, key.public_key(), &config.name, cas.usable(), now)
                 .map_err(|error| run.explain(error, target, &cas))?;

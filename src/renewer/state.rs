@@ -1,8 +1,8 @@
 //! What came of the last runs, and which members etcd had: one JSON file.
 
-use super::installed_file;
 use super::leaf::Leaf;
 use super::target::Target;
+use crate::system::installed_file;
 use crate::system::new_file::FileSystemError;
 use crate::system::reach::{self, Reach};
 use serde::{Deserialize, Serialize};

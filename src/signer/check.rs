@@ -3,7 +3,6 @@
 //! It looks at what is there, asks sshd what it would do, and asks the signer itself, as a
 //! client of the endpoint would be answered. It changes nothing.
 
-mod certificate;
 mod files;
 mod host;
 mod login;

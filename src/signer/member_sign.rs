@@ -4,8 +4,8 @@
 //! comes from another host, and is checked as a master's is.
 
 use crate::pki::csr::Csr;
-use crate::pki::grant::{Grant, MEMBER};
-use crate::pki::member_host::MemberHost;
+use crate::pki::grant::Grant;
+use crate::pki::member_host::{MEMBER, MemberHost};
 use crate::signer::audit::Record;
 use crate::signer::config::SignerConfig;
 use crate::signer::error::RequestError;

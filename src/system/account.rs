@@ -1,4 +1,4 @@
-//! The account that the SSH endpoint runs as.
+//! Accounts of this host, above all the one that the SSH endpoint runs as.
 
 use std::fs;
 
@@ -20,7 +20,13 @@ pub(crate) struct Account {
 /// The account [`SIGNER`], if this host has it.
 #[must_use]
 pub(crate) fn signer() -> Option<Account> {
-    parse(&fs::read_to_string(PASSWD).ok()?, SIGNER)
+    named(SIGNER)
+}
+
+/// The account of this name, if this host has it.
+#[must_use]
+pub(crate) fn named(name: &str) -> Option<Account> {
+    parse(&fs::read_to_string(PASSWD).ok()?, name)
 }
 
 fn parse(passwd: &str, name: &str) -> Option<Account> {

@@ -4,6 +4,7 @@ use crate::system::poll::wait;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
@@ -36,8 +37,8 @@ pub(crate) enum Ending {
     TimedOut,
 }
 
-/// Runs a program with a fixed environment, in a process group of its own, which is killed before
-/// this returns.
+/// Runs a program with a fixed environment and the variables that the command was given, in a
+/// process group of its own, which is killed before this returns.
 ///
 /// `input` must fit into a pipe (64 KiB). The program is killed if standard output exceeds
 /// `stdout_limit`; without a limit, standard output is discarded.
@@ -53,10 +54,15 @@ pub(crate) fn run(
     let deadline = Instant::now()
         .checked_add(time)
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let given: Vec<(OsString, OsString)> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+        .collect();
     let child = command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/")
+        .envs(given)
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::piped())
@@ -190,6 +196,14 @@ mod tests {
         assert!(matches!(ended.ending, Ending::Exited(status) if status.success()));
         assert_eq!(ended.stdout, b"done\n");
         assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn environment_of_the_command_is_kept() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo $GIVEN"]).env("GIVEN", "a b");
+        let ended = run(&mut command, b"", Some(1000), LONG).unwrap();
+        assert_eq!(ended.stdout, b"a b\n");
     }
 
     #[test]

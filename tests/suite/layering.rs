@@ -91,7 +91,7 @@ const OWNERS: &[(&[&str], &[&str])] = &[
             "pki::issue",
             "pki::private_key",
             "pki::profile",
-            "renewer::csr",
+            "pki::request",
             "renewer::error",
             "signer::ca_init",
         ],
@@ -100,10 +100,10 @@ const OWNERS: &[(&[&str], &[&str])] = &[
         &["x509_parser"],
         &[
             "pki::ca::certificate",
+            "pki::member_certificate",
             "pki::oid",
             "pki::verify",
             "renewer::leaf",
-            "signer::check::certificate",
         ],
     ),
     (&["stdio::stdin"], &["signer::session"]),
@@ -118,6 +118,7 @@ const OWNERS: &[(&[&str], &[&str])] = &[
             "signer::ca_backup",
             "signer::check",
             "system::child",
+            "system::sshd",
         ],
     ),
 ];

@@ -4,10 +4,10 @@ use super::networks::{DropIns, LoginBy, OpenLogin};
 use super::sshd::effective;
 use super::{CheckOptions, Places, Report};
 use crate::system::account;
+use crate::system::addresses;
 use crate::system::child::{Ending, run};
 use crate::system::new_file;
 use crate::system::settings::SettingsSource;
-use nix::ifaddrs::getifaddrs;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::process::CommandExt as _;
@@ -167,12 +167,8 @@ fn keys(places: &Places, login: &OpenLogin, report: &mut Report) {
     let Ok(settings) = effective(places, &first.address().to_string()) else {
         return;
     };
-    let files = settings
-        .get("authorizedkeysfile")
-        .map_or("none", String::as_str);
-    let command = settings
-        .get("authorizedkeyscommand")
-        .map_or("none", String::as_str);
+    let files = settings.get("authorizedkeysfile").unwrap_or("none");
+    let command = settings.get("authorizedkeyscommand").unwrap_or("none");
     if files == "none" {
         match command {
             "none" => report.fail(
@@ -220,8 +216,9 @@ fn readable_by_the_account(file: &str) -> Result<(), String> {
 /// locked account, PAM's modules, or a deny rule.
 fn over_ssh(places: &Places, login: &OpenLogin, report: &mut Report) {
     const SUBJECT: &str = "login";
-    let own: Vec<IpAddr> = own_addresses()
+    let own: Vec<IpAddr> = addresses::own()
         .into_iter()
+        .map(|own| own.address)
         .filter(|address| {
             login
                 .networks
@@ -253,24 +250,11 @@ fn over_ssh(places: &Places, login: &OpenLogin, report: &mut Report) {
     }
 }
 
-fn own_addresses() -> Vec<IpAddr> {
-    let Ok(interfaces) = getifaddrs() else {
-        return Vec::new();
-    };
-    interfaces
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
-        })
-        .collect()
-}
-
 fn log_in(places: &Places, address: IpAddr) -> Result<(), String> {
     let port = effective(places, &address.to_string())?
         .get("port")
-        .cloned()
-        .unwrap_or_else(|| "22".to_owned());
+        .unwrap_or("22")
+        .to_owned();
     let known_hosts = host_keys().map_err(|error| format!("host keys: {error}"))?;
     let mut ssh = Command::new("/usr/bin/ssh");
     ssh.args(["-F", "none", "-T", "-p", &port]);

@@ -1,6 +1,5 @@
 //! This host as a member of the etcd cluster: its certificates, and who gets into its etcd.
 
-use super::certificate::MemberCertificate;
 use super::{CheckOptions, Places, Report, ends_soon, last_third, until};
 use crate::etcd::identity::{Identity, OwnKey};
 use crate::etcd::probe::{Outcome, Service, SocketProbe, Way, probe, target};
@@ -8,7 +7,9 @@ use crate::etcd::process::{self, EtcdProcess, SettingsOrigin};
 use crate::etcd::{ConfinedUrl, confined_client_urls};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::CaKeyFile;
-use crate::pki::grant::{Grant, MEMBER};
+use crate::pki::grant::Grant;
+use crate::pki::member_certificate::MemberCertificate;
+use crate::pki::member_host::MEMBER;
 use crate::pki::private_key::PrivateKey;
 use crate::pki::profile::SIGNER_VALIDITY;
 use crate::pki::public_key::PublicKey;

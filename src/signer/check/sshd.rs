@@ -5,23 +5,9 @@
 
 use super::networks::{self, DropIns, LoginBy, Network, OpenLogin, Width};
 use super::{CheckOptions, Places, Report};
-use crate::system::child::{Ending, run};
-use std::collections::BTreeMap;
-use std::fs;
+use crate::system::account::SIGNER;
+use crate::system::sshd::{INCLUDE, SshdSettings};
 use std::net::IpAddr;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::process::Command;
-use std::time::Duration;
-
-const TIME: Duration = Duration::from_secs(20);
-const SIZE: usize = 64 * 1024;
-
-/// sshd's directory for privilege separation. Where sshd is started by a socket, it is made at the
-/// first login, and sshd answers nothing without it.
-const RUN_DIRECTORY: &str = "/run/sshd";
-
-/// sshd's effective settings for a client, by keyword in lower case.
-pub(super) type Settings = BTreeMap<String, String>;
 
 /// What must hold for everybody, wherever from (sshd_config(5), as `sshd -T` prints it).
 const ALWAYS: &[(&str, &str)] = &[
@@ -168,8 +154,9 @@ fn ask(
     };
     for address in &insiders {
         let settings = effective(places, address)?;
-        if let Some(wrong) = wrong(&settings, ALWAYS) {
-            return Err(of_an_earlier_file(&wrong));
+        always(&settings)?;
+        if let Some(line) = settings.exclusion_of(SIGNER) {
+            return Err(format!("no master gets in: {line}"));
         }
         if let Some(wrong) = wrong(&settings, inside(by(address))) {
             return Err(format!(
@@ -181,9 +168,7 @@ fn ask(
     }
     for address in &outsiders {
         let settings = effective(places, address)?;
-        if let Some(wrong) = wrong(&settings, ALWAYS) {
-            return Err(of_an_earlier_file(&wrong));
-        }
+        always(&settings)?;
         if let Some(wrong) = wrong(&settings, OUTSIDE) {
             return Err(format!(
                 "from {address}, which is outside, {wrong}: nobody must get in from there"
@@ -201,24 +186,40 @@ fn ask(
     })
 }
 
-fn of_an_earlier_file(wrong: &str) -> String {
-    format!("for signer, {wrong}: does an earlier file of sshd_config.d set it?")
+/// What must hold wherever the login is from.
+fn always(settings: &SshdSettings) -> Result<(), String> {
+    let Some(wrong) = wrong(settings, ALWAYS) else {
+        return Ok(());
+    };
+    // Only what the drop-in sets: nothing of it is in force.
+    if settings
+        .get("forcecommand")
+        .is_none_or(|command| command == "none")
+    {
+        return Err(format!(
+            "sshd does not read its drop-in ({wrong}): /etc/ssh/sshd_config needs the line \"{INCLUDE}\" \
+             before its first Match line"
+        ));
+    }
+    Err(format!(
+        "for signer, {wrong}: does an earlier file of sshd_config.d set it?"
+    ))
 }
 
-fn wrong(settings: &Settings, wanted: &[(&str, &str)]) -> Option<String> {
+fn wrong(settings: &SshdSettings, wanted: &[(&str, &str)]) -> Option<String> {
     wanted
         .iter()
-        .find(|(key, value)| settings.get(*key).map(String::as_str) != Some(*value))
+        .find(|(key, value)| settings.get(key) != Some(*value))
         .map(|(key, value)| {
-            let found = settings.get(*key).map_or("nothing", String::as_str);
+            let found = settings.get(key).unwrap_or("nothing");
             format!("{key} is {found}, not {value}")
         })
 }
 
 /// OpenSSH 9.8 and later drop all connections from an address that has failed often.
-fn penalties(settings: &Settings, named: &[Network], report: &mut Report) {
+fn penalties(settings: &SshdSettings, named: &[Network], report: &mut Report) {
     const SUBJECT: &str = "penalties";
-    match settings.get("persourcepenalties").map(String::as_str) {
+    match settings.get("persourcepenalties") {
         None | Some("no") => return,
         Some(_) => {}
     }
@@ -253,38 +254,6 @@ fn penalties(settings: &Settings, named: &[Network], report: &mut Report) {
 }
 
 /// What `sshd -T` says for a login as signer from an address.
-pub(super) fn effective(places: &Places, address: &str) -> Result<Settings, String> {
-    // All that a Match line can ask for, or sshd refuses to answer.
-    let client = format!("user=signer,host=client,addr={address},laddr=127.0.0.1,lport=22");
-    let failed = |why: &str| format!("it cannot tell what it would do (sshd -T): {why}");
-    let ask = || {
-        let mut sshd = Command::new(&places.sshd);
-        run(sshd.args(["-T", "-C", &client]), b"", Some(SIZE), TIME)
-            .map_err(|error| failed(&format!("{}: {error}", places.sshd.display())))
-    };
-    let mut ended = ask()?;
-    if lacks_directory(&ended.stderr) {
-        // It stays: an sshd that has started meanwhile could let nobody in without it.
-        let _ = fs::DirBuilder::new().mode(0o755).create(RUN_DIRECTORY);
-        ended = ask()?;
-    }
-    match ended.ending {
-        Ending::Exited(status) if status.success() => {}
-        _ => {
-            let said = String::from_utf8_lossy(&ended.stderr);
-            let line = said.lines().next().unwrap_or("it did not answer");
-            return Err(failed(&line.escape_default().to_string()));
-        }
-    }
-    Ok(String::from_utf8_lossy(&ended.stdout)
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect())
-}
-
-fn lacks_directory(said: &[u8]) -> bool {
-    let said = String::from_utf8_lossy(said);
-    said.lines()
-        .any(|line| line.ends_with(&format!(": {RUN_DIRECTORY}")))
+pub(super) fn effective(places: &Places, address: &str) -> Result<SshdSettings, String> {
+    SshdSettings::ask(&places.sshd, SIGNER, address)
 }

@@ -1,4 +1,4 @@
-//! Files that the renewer keeps: read within bounds, replaced whole or not at all.
+//! Files that a program keeps: read within bounds, replaced whole or not at all.
 //!
 //! A run that is killed leaves at most a temporary file behind, which the next run removes.
 
