@@ -220,6 +220,7 @@ impl Run<'_> {
         let mut failures: Vec<SignerFailure> = Vec::new();
         let outcome = signers::in_turn(
             &targets,
+            self.config.signers.len(),
             self.config.retries,
             |target| ask(self, target),
             |target, failure| {
@@ -330,16 +331,23 @@ impl Run<'_> {
         Err(RenewalError::Hook(failed))
     }
 
-    /// Saves etcd's members as further signers, for a later run.
+    /// Saves etcd's members as further signers, for a later run. Where the signer that issued the
+    /// certificate cannot tell them, another may: one that left the cluster still signs.
     fn refresh_members(&mut self, signer: &Target) {
         if !self.config.use_members {
             return;
         }
-        match ssh::ask(self.config, signer, "get-peers", b"") {
-            Ok(answer) => self.state.set_members(&answer, signer),
-            Err(failure) => report::error(&format!(
-                "{signer}: the members are not known anew: {failure}"
-            )),
+        let others = self.targets().into_iter().filter(|other| other != signer);
+        for asked in std::iter::once(signer.clone()).chain(others) {
+            match ssh::ask(self.config, &asked, "get-peers", b"") {
+                Ok(answer) => {
+                    self.state.set_members(&answer, &asked);
+                    return;
+                }
+                Err(failure) => report::error(&format!(
+                    "{asked}: the members are not known anew: {failure}"
+                )),
+            }
         }
     }
 

@@ -25,6 +25,11 @@ pub(crate) enum SignerError {
 }
 
 impl SignerError {
+    /// Whether a signer has said no.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Ssh(ssh::SshError::Refused { .. }))
+    }
+
     /// Whether a later attempt may succeed. A signer that refuses will refuse again; one that
     /// stalls has had its time.
     fn is_transient(&self) -> bool {
@@ -51,32 +56,43 @@ impl AllSignersFailed {
 /// Asks one signer after the other until one answers. Those that were absent are asked again,
 /// `attempts` times in all.
 ///
+/// The first `configured` of them are in the settings. The others are members of the cluster, which
+/// need not be signers: that they do not answer counts for nothing where a signer has refused.
+///
 /// # Errors
 /// [`AllSignersFailed`]; `report` has been given every reason.
 pub(crate) fn in_turn<T>(
     targets: &[Target],
+    configured: usize,
     retries: Retries,
     mut ask: impl FnMut(&Target) -> Result<T, SignerError>,
     mut report: impl FnMut(&Target, &SignerError),
 ) -> Result<(T, Target), AllSignersFailed> {
-    let mut left: Vec<&Target> = targets.iter().collect();
+    let mut left: Vec<(usize, &Target)> = targets.iter().enumerate().collect();
     let mut exit = Exit::Data;
+    let mut is_refused = false;
     for attempt in 0..retries.attempts {
         if attempt > 0 {
             sleep(pause(retries.delay));
         }
         let mut absent = Vec::new();
-        for target in left {
+        for (index, target) in left {
             match ask(target) {
                 Ok(answer) => return Ok((answer, target.clone())),
                 Err(failure) => {
                     report(target, &failure);
+                    is_refused |= failure.is_refusal();
                     if failure.is_transient() {
-                        absent.push(target);
+                        absent.push((index, target));
                     }
-                    exit = worse(exit, &failure);
+                    if index < configured {
+                        exit = worse(exit, &failure);
+                    }
                 }
             }
+        }
+        if is_refused {
+            absent.retain(|(index, _)| *index < configured);
         }
         left = absent;
         if left.is_empty() {
@@ -140,6 +156,7 @@ mod tests {
     /// who was asked, and how it ended.
     fn asked(
         count: usize,
+        configured: usize,
         attempts: u32,
         answer: impl Fn(usize) -> Result<(), SignerError>,
     ) -> (Vec<usize>, Option<Exit>) {
@@ -147,6 +164,7 @@ mod tests {
         let mut asked = Vec::new();
         let outcome = in_turn(
             &targets,
+            configured,
             Retries {
                 attempts,
                 delay: Duration::ZERO,
@@ -169,19 +187,30 @@ mod tests {
             1 => Err(refused()),
             _ => Ok(()),
         };
-        assert_eq!(asked(4, 3, answer), (vec![0, 1, 2], None));
+        assert_eq!(asked(4, 4, 3, answer), (vec![0, 1, 2], None));
     }
 
     #[test]
     fn absent_signer_alone_is_asked_again() {
         let answer = |index| Err(if index == 1 { absent() } else { refused() });
         assert_eq!(
-            asked(3, 2, answer),
+            asked(3, 3, 2, answer),
             (vec![0, 1, 2, 1], Some(Exit::Unavailable))
         );
         assert_eq!(
-            asked(3, 3, |_| Err(refused())),
+            asked(3, 3, 3, |_| Err(refused())),
             (vec![0, 1, 2], Some(Exit::Data))
+        );
+    }
+
+    #[test]
+    fn member_that_is_no_signer_is_not_asked_again_after_a_refusal() {
+        let answer = |index| Err(if index == 0 { refused() } else { absent() });
+        assert_eq!(asked(3, 1, 3, answer), (vec![0, 1, 2], Some(Exit::Data)));
+        // Where no signer has answered, one of the members may be one that is away for a moment.
+        assert_eq!(
+            asked(2, 1, 2, |_| Err(absent())),
+            (vec![0, 1, 0, 1], Some(Exit::Unavailable))
         );
     }
 

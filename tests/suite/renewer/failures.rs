@@ -346,6 +346,31 @@ fn members_are_asked_when_signers_fail() {
     master.fails(&["--force"], 69, "none of 1 signers issued a certificate");
 }
 
+/// A signer that has left the cluster still signs, and cannot tell the members; another can.
+#[test]
+fn members_are_asked_of_another_signer() {
+    let scene = Scene::new();
+    let master = &scene.master;
+    master.dir.write(
+        "lie",
+        "case $SSH_ORIGINAL_COMMAND in get-peers) echo https://localhost:2379 ;; *) exit 65 ;; esac",
+    );
+    scene.set(&[scene.good.place(), scene.liar.place()], "");
+    let text = master
+        .dir
+        .read("config.toml")
+        .replace("use_members = false", "use_members = true");
+    master.dir.write("config.toml", text);
+    master.renews(&["--force"]);
+    let place = scene.liar.place();
+    let (user, host) = place.split_once('@').unwrap();
+    let port = host.rsplit_once(':').unwrap().1;
+    assert_eq!(
+        master.status()["members"],
+        serde_json::json!([format!("{user}@localhost:{port}")])
+    );
+}
+
 /// A signer that is away for a moment is asked again; one that refuses is not.
 #[test]
 fn absent_signer_is_retried_and_a_refusal_is_not() {
