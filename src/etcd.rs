@@ -4,6 +4,7 @@
 //! resolves no name. Text from a server is escaped before it is shown.
 
 mod client_url;
+pub(crate) mod clock;
 mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod error;

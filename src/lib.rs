@@ -1,5 +1,6 @@
 //! The certificate signer of an etcd cluster whose clients are Kubernetes masters, and the
-//! renewer that runs on these masters. Two programs, and no library for others.
+//! renewer that runs on these masters, and what sets up a member. Three programs, and no library
+//! for others.
 //!
 //! The modules, and what each may use:
 //!
@@ -7,6 +8,8 @@
 //!   `system`.
 //! - [`renewer`]: the masters' program, `etcd-client-cert`. Uses `pki` and `system`, except what
 //!   handles a CA's private key or issues certificates.
+//! - [`setup`]: `etcd-signer-setup`, which makes a host a member of the cluster, and takes it out
+//!   again. Uses `etcd`, `pki` and `system`, with the same exception.
 //! - [`etcd`]: querying etcd for its members. Uses `pki` and `system`.
 //! - [`pki`]: certificates and keys, as values. Uses `system`.
 //! - [`system`]: files, descriptors, processes, confinement. Uses nothing of the crate.
@@ -27,15 +30,18 @@
 mod etcd;
 mod pki;
 mod renewer;
+mod setup;
 mod signer;
 mod system;
 
 pub use renewer::main as renewer_main;
+pub use setup::main as setup_main;
 pub use signer::main as signer_main;
 
-/// The command lines of both programs, for man pages and shell completions.
+/// The command lines of the programs, for man pages and shell completions.
 pub mod command_lines {
     pub use crate::renewer::cli::command as renewer;
+    pub use crate::setup::cli::command as setup;
     pub use crate::signer::cli::command as signer;
 }
 

@@ -61,8 +61,13 @@ pub fn main(
             ca_backup::backup(&options, (environment.clock)()),
             &format!(
                 "{}: the encrypted CA key and certificate. Test that they can be restored: \
-                 etcd-signer ca restore {0} --directory /root/tried\n",
-                escape::path(&options.file)
+                 etcd-signer ca restore {0} --directory /root/tried{}\n",
+                escape::path(&options.file),
+                if options.recipients.is_empty() {
+                    ""
+                } else {
+                    " --identity FILE, the recipient's private key"
+                }
             ),
         ),
         Ok(SignerInvocation::CaRestore(options)) => report_outcome(

@@ -21,6 +21,8 @@ fn main() -> io::Result<()> {
         etcd_signer::command_lines::signer(),
         "etcd-signer.8",
     )?;
+    let setup = etcd_signer::command_lines::setup();
+    program(directory, setup, "etcd-signer-setup.8")?;
     let client = etcd_signer::command_lines::renewer();
     program(directory, client, "etcd-client-cert.8")?;
     for page in [

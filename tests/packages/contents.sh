@@ -7,11 +7,13 @@ contents() {
     for line in '-rwx--x--x 0/0 ./usr/bin/etcd-signer' \
         'lrwxrwxrwx 0/0 ./usr/bin/etcd-signer-login -> etcd-signer' \
         '-rwxr-xr-x 0/0 ./usr/sbin/etcd-signer-lock' \
+        '-rwxr-xr-x 0/0 ./usr/sbin/etcd-signer-setup' \
         '-rwxr-xr-x 0/0 ./usr/sbin/etcd-signer-endpoint' \
         '-rwxr-xr-x 0/0 ./usr/share/etcd-signer/first-boot.sh' \
         '-rw-r--r-- 0/0 ./etc/ssh/sshd_config.d/00-etcd-signer.conf' \
         '-rw-r--r-- 0/0 ./usr/lib/sysusers.d/etcd-signer.conf' \
         '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-signer.8.gz' \
+        '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-signer-setup.8.gz' \
         '-rw-r--r-- 0/0 ./usr/share/man/man5/etcd-signer.toml.5.gz' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/config.toml' \
         '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/00-etcd-signer-limits.conf' \

@@ -108,13 +108,14 @@ const OWNERS: &[(&[&str], &[&str])] = &[
     ),
     (&["stdio::stdin"], &["signer::session"]),
     (&["stdio::stdout", "stdio::stderr"], &["system::output"]),
-    (&["now_utc"], &["renewer", "signer"]),
+    (&["now_utc"], &["renewer", "setup::clock", "signer"]),
     (&["NamedTempFile", "tempfile"], &["system::new_file"]),
     (
         &["Command::new"],
         &[
             "renewer::renew",
             "renewer::ssh",
+            "setup::tool",
             "signer::ca_backup",
             "signer::check",
             "system::child",

@@ -31,6 +31,7 @@ mod profile;
 mod properties;
 mod renewer;
 mod requests;
+mod setup;
 mod sshd;
 mod static_build;
 mod used_by;

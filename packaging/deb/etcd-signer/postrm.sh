@@ -41,10 +41,14 @@ case $1 in
     purge)
         rm -rf /etc/etcd-signer
         rm -f "$drop_ins"/00-etcd-signer*.conf.removed "$drop_ins"/00-etcd-signer*.conf.disabled
-        # What an unfinished first boot would have to take back is not ours to forget.
-        if [ ! -e /var/lib/etcd-signer/first-boot.undo ]; then
-            rm -rf /var/lib/etcd-signer
+        rm -f /var/lib/etcd-signer/first-boot.done
+        rm -rf /var/lib/etcd-signer/join
+        # What an unfinished run would have to take back, and what was moved aside, a CA's key
+        # among it, is not ours to forget.
+        if [ ! -e /var/lib/etcd-signer ] || rmdir /var/lib/etcd-signer 2>/dev/null; then
             rm -f /var/log/etcd-signer-first-boot.log
+        else
+            say "/var/lib/etcd-signer is still there: $(ls /var/lib/etcd-signer | paste -sd' ')"
         fi
         if [ -e /etc/etcd/pki ]; then say "/etc/etcd/pki is still there, with the CA's key and certificate."; fi
         ;;

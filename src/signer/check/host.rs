@@ -2,7 +2,9 @@
 
 use super::Report;
 use crate::system::child::{Ending, run};
+use crate::system::paths::{SETUP_DONE, SETUP_JOURNAL, SETUP_LEAVING};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,6 +13,26 @@ const TIME: Duration = Duration::from_secs(10);
 pub(super) fn check(report: &mut Report) {
     confinement(report);
     clock(report);
+    setup(report);
+}
+
+/// A run of `etcd-signer-setup` that was cut off. The next one would finish it or take it back.
+fn setup(report: &mut Report) {
+    const SUBJECT: &str = "setup";
+    let is_empty = |path| fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
+    if !is_empty(SETUP_LEAVING) {
+        report.warn(
+            SUBJECT,
+            "this host was leaving its cluster, and that was cut off: etcd-signer-setup leave \
+             finishes it",
+        );
+    } else if !is_empty(SETUP_JOURNAL) && !Path::new(SETUP_DONE).exists() {
+        report.warn(
+            SUBJECT,
+            "a run of etcd-signer-setup was cut off: start it again with the same options, which \
+             finishes it or takes it back (etcd-signer-setup status)",
+        );
+    }
 }
 
 /// Both lists are the kernel's own (proc(5), securityfs).

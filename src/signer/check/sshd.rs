@@ -92,6 +92,12 @@ pub(super) fn check(
         Ok(summary) if open.is_empty() && options.inside.is_empty() => {
             report.ok(SUBJECT, format!("the endpoint is closed; {summary}"));
         }
+        // It has left its cluster, or joined another without the CA.
+        Ok(_) if !open.is_empty() && !signs => report.fail(
+            SUBJECT,
+            "the login is open, and this host has no CA key, so that it refuses every master: \
+             etcd-signer-endpoint close, or etcd-signer-endpoint promote BACKUP to sign here",
+        ),
         Ok(summary) => report.ok(SUBJECT, summary),
     }
     if !named.is_empty()

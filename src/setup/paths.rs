@@ -1,0 +1,37 @@
+//! Where setup puts what it makes.
+
+pub(super) const PKI: &str = "/etc/etcd/pki";
+pub(super) const CA_CERTIFICATE: &str = "/etc/etcd/pki/ca.crt";
+pub(super) const CA_KEY: &str = "/etc/etcd/pki/ca.key";
+pub(super) const MEMBER_CERTIFICATE: &str = "/etc/etcd/pki/member.crt";
+pub(super) const MEMBER_KEY: &str = "/etc/etcd/pki/member.key";
+
+/// The folder of etcd's settings and of [`PKI`].
+pub(super) const ETC: &str = "/etc/etcd";
+/// etcd's settings, for its unit.
+pub(super) const ENVIRONMENT: &str = "/etc/etcd/etcd.env";
+/// The settings of etcdctl, for the operator.
+pub(super) const CLIENT_ENVIRONMENT: &str = "/etc/etcd/etcdctl.env";
+/// The drop-in of etcd's unit, and its folder.
+pub(super) const UNIT: &str = "/etc/systemd/system/etcd.service.d/etcd-signer.conf";
+pub(super) const UNIT_FOLDER: &str = "/etc/systemd/system/etcd.service.d";
+pub(super) const SERVICE: &str = "etcd.service";
+
+/// etcd's home, which may be a mount point, and the data of this member below it.
+pub(super) const HOME: &str = "/var/lib/etcd";
+pub(super) const DATA: &str = "/var/lib/etcd/cluster";
+/// Where Debian's package lets an etcd of one member begin.
+pub(super) const PACKAGE_DATA: &str = "/var/lib/etcd/default";
+
+/// Setup's own state.
+pub(super) const STATE: &str = "/var/lib/etcd-signer";
+/// Key and request, between the two steps of `--csr-out`.
+pub(super) const PENDING_KEY: &str = "/var/lib/etcd-signer/join/member.key";
+pub(super) const PENDING: &str = "/var/lib/etcd-signer/join";
+/// What is moved aside instead of removed.
+pub(super) const ASIDE: &str = "/var/lib/etcd-signer/aside";
+pub(super) const LOG: &str = "/var/log/etcd-signer-first-boot.log";
+pub(super) const LOCK: &str = "/run/etcd-signer-first-boot.lock";
+/// Keys and certificates before they are installed. In memory, so that a key in it does not
+/// outlive the host's next start.
+pub(super) const WORK: &str = "/run/etcd-signer-setup";

@@ -1,0 +1,138 @@
+//! A run that was cut off: the next one finishes it, or takes it back.
+
+use super::console::Console;
+use super::error::{SetupError, refuse};
+use super::etcd_settings;
+use super::identity::MemberIdentity;
+use super::journal::{Entry, Journal};
+use super::paths::{CLIENT_ENVIRONMENT, DATA, ENVIRONMENT};
+use super::service;
+use super::take_back::{Origin, installed_client, take_back};
+use std::fs;
+use std::path::Path;
+
+/// What became of the earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// It is taken back: this run begins from nothing.
+    TakenBack,
+    /// It got as far as an etcd that serves: this run does the rest.
+    Finish,
+}
+
+/// How long an etcd may take that was started before, in seconds.
+const TIME: u64 = 60;
+
+/// Finds out how far the earlier run got. It is not taken back where its etcd may be in use,
+/// unless the operator names the member.
+///
+/// # Errors
+/// [`SetupError::Refused`], if the operator has to decide.
+pub(super) fn recover(
+    console: &mut Console,
+    command: &str,
+    identity: &MemberIdentity,
+    told: Option<&str>,
+) -> Result<Recovery, SetupError> {
+    let run = console.journal.run();
+    let (earlier_command, earlier_name) = match run {
+        Some((command, name)) => (command.to_owned(), name.to_owned()),
+        None => (command.to_owned(), identity.name.clone()),
+    };
+    if let Some(told) = told {
+        if told != earlier_name {
+            refuse!(
+                "--take-back {told}: the run that was cut off set up {earlier_name}: nothing is \
+                 taken back"
+            );
+        }
+        return all(console);
+    }
+    if !began_etcd(&console.journal) || !Path::new(ENVIRONMENT).exists() {
+        return all(console);
+    }
+    let by_name = format!(
+        "to undo it instead, with its CA and its data moved aside: etcd-signer-setup {command} \
+         --take-back {earlier_name}"
+    );
+    if votes(&console.journal) == Some(false) {
+        // It only copies what the others have.
+        return all(console);
+    }
+    console.say("an earlier run was cut off: waiting for the etcd that it has started");
+    let client = installed_client(&format!("https://127.0.0.1:{}", etcd_settings::CLIENT_PORT));
+    let started = service::start().and_then(|_| {
+        service::wait_for(TIME, || client.health().map_err(|error| error.to_string()))
+    });
+    if let Err(why) = started {
+        if earlier_command == "join" || is_empty(DATA) {
+            return all(console);
+        }
+        refuse!(
+            "an earlier {earlier_command} was cut off, and the etcd that it has started does not \
+             become healthy: {why}: its data in {DATA} may be a cluster's, and stays: repair it and \
+             start this again; {by_name}"
+        );
+    }
+    let settings = fs::read_to_string(ENVIRONMENT).unwrap_or_default();
+    let settings = etcd_settings::parse(&settings);
+    let is_same = earlier_command == command
+        && settings.get("ETCD_NAME") == Some(&identity.name.as_str())
+        && settings.get("ETCD_ADVERTISE_CLIENT_URLS").copied()
+            == Some(
+                etcd_settings::urls(&identity.addresses, etcd_settings::CLIENT_PORT)
+                    .join(",")
+                    .as_str(),
+            );
+    if !is_same {
+        refuse!(
+            "an earlier {earlier_command} was cut off when etcd was healthy already, as {} at {}: \
+             finish it with the same options; {by_name}",
+            settings.get("ETCD_NAME").unwrap_or(&"?"),
+            settings.get("ETCD_ADVERTISE_CLIENT_URLS").unwrap_or(&"?"),
+        );
+    }
+    console.say("etcd is healthy: going on from there");
+    Ok(Recovery::Finish)
+}
+
+fn all(console: &mut Console) -> Result<Recovery, SetupError> {
+    console.say("an earlier run was cut off: taking back what it did");
+    take_back(console, Origin::EarlierRun)?;
+    Ok(Recovery::TakenBack)
+}
+
+fn began_etcd(journal: &Journal) -> bool {
+    journal
+        .entries()
+        .iter()
+        .any(|entry| matches!(entry, Entry::Stop(_)))
+}
+
+fn is_empty(folder: &str) -> bool {
+    fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
+}
+
+/// Whether the host that joined is a voting member by now. `None` if nobody says.
+fn votes(journal: &Journal) -> Option<bool> {
+    let peer_urls = journal.entries().iter().find_map(|entry| match entry {
+        Entry::Member {
+            endpoints,
+            peer_urls,
+        } => Some((endpoints, peer_urls)),
+        _ => None,
+    });
+    let (endpoints, peer_urls) = peer_urls?;
+    if !Path::new(CLIENT_ENVIRONMENT).exists() {
+        return None;
+    }
+    let members = installed_client(endpoints).members().ok()?;
+    let urls: Vec<&str> = peer_urls.split(',').collect();
+    let own = members.iter().find(|member| {
+        member
+            .peer_urls
+            .iter()
+            .any(|url| urls.contains(&url.as_str()))
+    });
+    Some(own.is_some_and(|own| !own.is_learner && !own.name.is_empty()))
+}
