@@ -11,7 +11,8 @@ set -euo pipefail
 BED=${BED:?} # a folder on a file system that can hold overlays
 RELEASE=${RELEASE:-bookworm} # of Debian, for all hosts
 NET=10.77.0
-PACKAGES=systemd,systemd-sysv,dbus,udev,kmod,iproute2,netbase,procps,passwd,adduser,e2fsprogs,less,ca-certificates,openssl,openssh-server,openssh-client,etcd-server,etcd-client,libpam-systemd,jq,tar,gzip,faketime,age
+NET6=fd00:77::
+PACKAGES=systemd,systemd-sysv,dbus,udev,kmod,iproute2,netbase,procps,passwd,adduser,e2fsprogs,less,ca-certificates,openssl,openssh-server,openssh-client,etcd-server,etcd-client,libpam-systemd,sudo,jq,tar,gzip,faketime,age
 
 # The tree of packages, made once and kept as a tar, under a name that says what is in it.
 bed_tree() {
@@ -59,6 +60,7 @@ bed_network() {
     ip -n switch link set lo up
     ip -n switch link add br0 type bridge
     ip -n switch addr add $NET.1/24 dev br0
+    ip -n switch addr add ${NET6}1/64 dev br0 nodad
     ip -n switch link set br0 up
     for host; do
         echo "$NET.${host#*:} ${host%:*}" >>"$BED/tree/etc/hosts"
@@ -70,13 +72,22 @@ bed_network() {
         ip -n "$host" link set lo up
         ip -n switch link add "to-$host" type veth peer name eth0 netns "$host"
         ip -n switch link set "to-$host" master br0 up
-        ip -n "$host" addr add "$(address "$host")/24" dev eth0
+        ip -n "$host" addr add "$NET.${HOST_NUMBER[$host]}/24" dev eth0
+        ip -n "$host" addr add "$(address6 "$host")/64" dev eth0 nodad
         ip -n "$host" link set eth0 up
         ip -n "$host" route add default via $NET.1
+        ip -n "$host" -6 route add default via ${NET6}1
     done
 }
 declare -A HOST_NUMBER
-address() { echo "$NET.${HOST_NUMBER[$1]}"; }
+# Hosts whose IPv4 address was taken away are reached by the other.
+declare -A IPV6_ALONE
+address() { if [ "${IPV6_ALONE[$1]-}" ]; then address6 "$1"; else echo "$NET.${HOST_NUMBER[$1]}"; fi; }
+address6() { echo "$NET6${HOST_NUMBER[$1]}"; }
+without_ipv4() {
+    ip -n "$1" addr del "$NET.${HOST_NUMBER[$1]}/24" dev eth0
+    IPV6_ALONE[$1]=1
+}
 cut_cable() { ip -n switch link set "to-$1" nomaster; } # silent loss: the host sees its link up
 mend_cable() { ip -n switch link set "to-$1" master br0; }
 
@@ -104,11 +115,12 @@ boot() {
         echo $$ >"/sys/fs/cgroup/$3/$1/cgroup.procs"
         exec systemd-nspawn --quiet --boot --directory="$2" --machine="$1" --register=no \
             --keep-unit --kill-signal=SIGRTMIN+3 --network-namespace-path="/run/netns/$1" \
-            --resolv-conf=off --timezone=off --link-journal=no --console=pipe
-        ' _ "$host" "$disk/root" "$CGROUP" </dev/null >>"$disk/console.log" 2>&1 &
+            --resolv-conf=off --timezone=off --link-journal=no --console=pipe $4
+        ' _ "$host" "$disk/root" "$CGROUP" "${NSPAWN[$host]-}" </dev/null >>"$disk/console.log" 2>&1 &
     HOST_PID[$host]=$!
 }
 declare -A HOST_PID
+declare -A NSPAWN # options of its container, for a host
 
 # The host's process 1, as seen from here.
 first_process() {
