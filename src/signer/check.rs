@@ -39,7 +39,7 @@ pub(crate) enum CheckGroup {
     Files,
     /// What sshd would do with a login as signer
     Sshd,
-    /// Whether a master can log in, and what it is answered
+    /// Whether a master can log in, and what the signer answers
     Login,
     /// This host as a member of the etcd cluster
     Member,
@@ -166,7 +166,7 @@ pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
     if !rustix::process::geteuid().is_root() {
         report.warn(
             "user",
-            "this is not root: much of it cannot be checked (sudo etcd-signer check)",
+            "not running as root, so much cannot be checked: run 'sudo etcd-signer check'",
         );
     }
     let wants = |group| options.only.is_empty() || options.only.contains(&group);
@@ -176,8 +176,8 @@ pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
             None => report.fail(
                 "networks",
                 format!(
-                    "{}: sshd does not take it: it takes networks such as 10.0.0.0/24,fd00::/64, \
-                     without bits after the prefix",
+                    "{}: invalid network list for sshd: use CIDR networks such as \
+                     10.0.0.0/24,fd00::/64, with no host bits set",
                     list.escape_default()
                 ),
             ),

@@ -87,17 +87,18 @@ struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Make these checks alone; may be given again
+    /// Run only these checks; may be given more than once
     #[arg(long, value_name = "GROUP", value_enum)]
     only: Vec<CheckGroup>,
     /// An address in the allowed networks, instead of one of each network in the drop-in; may be
-    /// given again
+    /// given more than once
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     inside: Vec<String>,
-    /// An address outside the allowed networks, instead of one of each family; may be given again
+    /// An address outside the allowed networks, instead of one IPv4 and one IPv6 address; may be
+    /// given more than once
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     outside: Vec<String>,
-    /// Assess these networks alone, before they are opened
+    /// Only assess these networks, without opening them
     #[arg(long, value_name = "NETWORK,...")]
     networks: Option<String>,
     /// Settings file to use instead of /etc/etcd-signer/config.toml

@@ -57,7 +57,7 @@ pub enum SandboxError {
     )]
     Refused(&'static str, String),
     #[error(
-        "confinement impossible: this kernel does not accept a seccomp filter ({0}): use a \
+        "confinement impossible: this kernel does not support seccomp filters ({0}): use a \
          kernel that does, or set allow_without_seccomp = true in the settings"
     )]
     NoSeccomp(String),

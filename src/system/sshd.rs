@@ -29,7 +29,8 @@ impl SshdSettings {
     pub(crate) fn ask(sshd: &Path, user: &str, address: &str) -> Result<Self, String> {
         // All that a Match line can ask for, or sshd refuses to answer.
         let client = format!("user={user},host=client,addr={address},laddr=127.0.0.1,lport=22");
-        let failed = |why: &str| format!("it cannot tell what it would do (sshd -T): {why}");
+        let failed =
+            |why: &str| format!("cannot get sshd's effective configuration (sshd -T): {why}");
         let ask = || {
             let mut command = Command::new(sshd);
             run(command.args(["-T", "-C", &client]), b"", Some(SIZE), TIME)
@@ -45,9 +46,9 @@ impl SshdSettings {
             Ending::Exited(status) if status.success() => {}
             _ => {
                 let said = String::from_utf8_lossy(&ended.stderr);
-                let line = said.lines().next().unwrap_or("it did not answer");
+                let line = said.lines().next().unwrap_or("it gave no reason");
                 let remedy = if line.contains("no hostkeys available") {
-                    ": it has no host keys yet: ssh-keygen -A"
+                    ": it has no host keys yet: run 'ssh-keygen -A'"
                 } else {
                     ""
                 };
@@ -87,15 +88,13 @@ impl SshdSettings {
             if !patterns.is_empty() && !patterns.iter().any(|pattern| names(pattern, user)) {
                 let patterns = patterns.join(" ");
                 return Some(format!(
-                    "\"{shown} {patterns}\" lets others in alone: add {user}"
+                    "\"{shown} {patterns}\" does not include {user}: add it"
                 ));
             }
         }
         for (keyword, shown) in [("denyusers", "DenyUsers"), ("denygroups", "DenyGroups")] {
             if let Some(pattern) = self.values(keyword).find(|pattern| names(pattern, user)) {
-                return Some(format!(
-                    "\"{shown} {pattern}\" keeps {user} out: take that out"
-                ));
+                return Some(format!("\"{shown} {pattern}\" excludes {user}: remove it"));
             }
         }
         None

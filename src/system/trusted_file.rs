@@ -49,7 +49,7 @@ pub enum FileError {
     /// It, or a directory of its path, belongs to another user.
     #[error(
         "{what} {path}: {at} belongs to user {owner}, neither to root nor to user {euid}: \
-         chown root {at}"
+         run 'chown root {at}'"
     )]
     Owner {
         what: &'static str,
@@ -64,7 +64,7 @@ pub enum FileError {
     /// It, or a directory of its path, can be written by others.
     #[error(
         "{what} {path}: {at} can be written by its group or others (mode {mode:04o}): \
-         chmod go-w {at}"
+         run 'chmod go-w {at}'"
     )]
     Writable {
         what: &'static str,
@@ -75,7 +75,8 @@ pub enum FileError {
         mode: u32,
     },
     #[error(
-        "{what} {path}: its group or others have access to it (mode {mode:04o}): chmod 0400 {path}"
+        "{what} {path}: its group or others have access to it (mode {mode:04o}): \
+         run 'chmod 0400 {path}'"
     )]
     Exposed {
         what: &'static str,

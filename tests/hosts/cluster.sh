@@ -18,7 +18,7 @@ section "What init refuses"
 on n1 'cp /root/setup/first-boot.sh /root/kept.sh; mkdir -p /etc/etcd'
 changes_nothing n1 "an argument that it does not know" "unexpected argument" first_boot n1 init --force
 changes_nothing n1 "a network that is none" "--networks needs" first_boot n1 init --networks 10.0.0
-changes_nothing n1 "a network with bits behind its mask" "sshd does not take it" first_boot n1 init --networks 10.77.0.5/24
+changes_nothing n1 "a network with host bits set" "invalid network list" first_boot n1 init --networks 10.77.0.5/24
 changes_nothing n1 "an address that the host does not have" "does not have it" first_boot n1 init --address 10.77.0.99
 changes_nothing n1 "a master's name" "cannot be a member's name" first_boot n1 init --name kubemaster-1
 changes_nothing n1 "another user than root" "needs root" on n1 "cp /root/kept.sh /tmp/first-boot.sh; chmod 755 /tmp/first-boot.sh; runuser -u nobody -- /tmp/first-boot.sh init"
@@ -95,10 +95,10 @@ looks "a drop-in that is not locked" "warn +immutable .*00-etcd-signer.conf" "ch
 looks "an etcd that takes clients without certificates" "FAIL +etcd .*:2379: .*without a certificate: set client-cert-auth" "sed -Ei 's/^ETCD_(CLIENT_CERT_AUTH|TRUSTED_CA_FILE)/#&/' /etc/etcd/etcd.env; systemctl restart etcd" "sed -Ei 's/^#ETCD_(CLIENT_CERT_AUTH|TRUSTED_CA_FILE)/ETCD_\\1/' /etc/etcd/etcd.env; systemctl restart etcd"
 looks "no forced command" "FAIL +sshd .*forcecommand" "printf 'Match User signer\n    ForceCommand /bin/true\n' >/etc/ssh/sshd_config.d/00-a.conf" "rm /etc/ssh/sshd_config.d/00-a.conf"
 looks "an sshd that would not start" "FAIL +sshd .*sshd -T" "echo Nonsense >/etc/ssh/sshd_config.d/99-x.conf" "rm /etc/ssh/sshd_config.d/99-x.conf"
-looks "a login from everywhere" "FAIL +sshd .*outside" "printf 'Match User signer\n    PasswordAuthentication yes\n' >/etc/ssh/sshd_config.d/00-a.conf" "rm /etc/ssh/sshd_config.d/00-a.conf"
+looks "a login from everywhere" "FAIL +sshd .*not an allowed address" "printf 'Match User signer\n    PasswordAuthentication yes\n' >/etc/ssh/sshd_config.d/00-a.conf" "rm /etc/ssh/sshd_config.d/00-a.conf"
 looks "a member certificate in its last third" "warn +member certificate" "cp -p $pki/member.crt /root/; mkdir /root/ca; touch /root/ca/index; echo 01 >/root/ca/serial; printf '[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=/root/ca\ndatabase=/root/ca/index\nserial=/root/ca/serial\npolicy=p\ndefault_md=sha256\n[p]\ncommonName=supplied\n' >/root/ca/conf; openssl req -new -key $pki/member.key -subj /CN=etcd-member -out /root/ca/csr; openssl ca -batch -config /root/ca/conf -cert $pki/ca.crt -keyfile $pki/ca.key -in /root/ca/csr -startdate \$(date -u -d '-70 days' +%Y%m%d%H%M%SZ) -enddate \$(date -u -d '+30 days' +%Y%m%d%H%M%SZ) -out $pki/member.crt 2>/dev/null" "cp -p /root/member.crt $pki/member.crt"
 looks "another CA's member certificate" "FAIL +member certificate .*not signed" "cp -p $pki/member.crt /root/; openssl req -x509 -key $pki/member.key -subj /CN=etcd-member -days 9 -out $pki/member.crt" "cp -p /root/member.crt $pki/member.crt"
-looks "another key than the member certificate's" "FAIL +member key .*not the certificate" "cp -p $pki/member.key /root/; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $pki/member.key" "cp -p /root/member.key $pki/member.key"
+looks "another key than the member certificate's" "FAIL +member key .*does not match" "cp -p $pki/member.key /root/; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $pki/member.key" "cp -p /root/member.key $pki/member.key"
 looks "an etcd that takes masters for peers" "FAIL +etcd .*:2380: any master .*peer-cert-allowed-cn" "sed -i 's/^ETCD_PEER_CERT_ALLOWED_CN/#&/' /etc/etcd/etcd.env; systemctl restart etcd" "sed -i 's/^#ETCD_PEER_CERT_ALLOWED_CN/ETCD_PEER_CERT_ALLOWED_CN/' /etc/etcd/etcd.env; systemctl restart etcd"
 looks "no etcd" "FAIL +get-peers .*nothing listens" "systemctl stop etcd" "systemctl start etcd"
 ok "who is not root is told so" on n1 'runuser -u nobody -- etcd-signer check | grep -q "warn  user .*sudo etcd-signer check"'

@@ -30,7 +30,7 @@ ok "no sshd runs" console '! systemctl -q is-active ssh.service'
 # Debian 12 does not have it now; Debian 13 makes it at boot, Ubuntu does not.
 console 'rm -rf /run/sshd'
 ok "sshd itself answers nothing there" console 'sshd -T -C user=signer,host=x,addr=10.9.9.9 2>&1 | grep "Missing privilege separation directory"'
-ok "check asks it all the same" finds sshd "warn +sshd +nobody is let in yet"
+ok "check asks it all the same" finds sshd "warn +sshd +no networks are open yet"
 console 'rm -rf /run/sshd'
 ok "first-boot.sh gets past it" console '/usr/share/etcd-signer/first-boot.sh init --dry-run 2>&1 | grep -q "exists: this host is a signer"'
 console 'rm -rf /run/sshd'
@@ -50,14 +50,14 @@ hardened() {
     console "$5"
     ok "  and it works again" log_in
 }
-hardened "a locked account" password "FAIL +password +locked, so that no master gets in" \
+hardened "a locked account" password "FAIL +password +locked, so no master can log in" \
     "passwd -q -l signer" "etcd-signer-endpoint open --networks $NET.0/24"
 hardened "PAM without nullok" login "FAIL +login .*Permission denied" \
     "cp /etc/pam.d/common-auth /root/; sed -i 's/ nullok//' /etc/pam.d/common-auth" "cp /root/common-auth /etc/pam.d/"
 hardened "a deny rule" login "FAIL +login .*Permission denied" \
     "echo 'DenyUsers signer' >/etc/ssh/sshd_config.d/00-a.conf; systemctl restart ssh.service" "rm /etc/ssh/sshd_config.d/00-a.conf; systemctl restart ssh.service"
 console 'chage -M 90 signer'
-ok "ageing: check warns before the day" finds expiry "warn +expiry +the password ages"
+ok "ageing: check warns before the day" finds expiry "warn +expiry +the password expires on"
 ok "  and open takes it off" console "etcd-signer-endpoint open --networks $NET.0/24 && [ \"\$(chage -l signer | grep -c never)\" -ge 3 ]"
 refused "the whole internet is not opened" "a large part of the internet" console "etcd-signer-endpoint open --networks ::/0"
 

@@ -17,7 +17,7 @@ fn missing_or_exposed_key_is_refused() {
     let ca = Ca::new();
     for mode in [0o440, 0o404, 0o410, 0o402, 0o644, 0o777] {
         ca.protect("ca.key", mode);
-        refuses(&ca, 77, &format!("(mode {mode:04o}): chmod 0400 "));
+        refuses(&ca, 77, &format!("(mode {mode:04o}): run 'chmod 0400 "));
     }
     ca.protect("ca.key", 0o600);
     ca.sign("kubemaster-1", &ca.request("kubemaster-1")).ok();

@@ -164,7 +164,7 @@ fn closed_etcd_is_ok() {
         &[
             closed,
             "127.0.0.1:{peer}",
-            "no client's certificate passes for a peer's",
+            "no client certificate is accepted as a peer certificate",
         ],
     );
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
@@ -231,9 +231,10 @@ fn settings_file_that_opens_the_client_port_fails() {
     let put = format!("{} put a b >&2 || exit 7", etcdctl());
     let found = host.check(&format!("{WITH_FILE}{put}"));
     let door = host.fill(
-        "127.0.0.1:{client}: anybody on this host can read and change every key there \
+        "127.0.0.1:{client}: anybody on this host can read and change every key \
          without a certificate: set client-cert-auth: true and trusted-ca-file in \
-         client-transport-security (etcd.yml, which is all that etcd reads)",
+         client-transport-security (in etcd.yml; etcd ignores flags and environment \
+         variables when it has a configuration file)",
     );
     assert!(
         found
@@ -257,9 +258,9 @@ fn settings_file_counts_for_what_etcd_makes_of_it() {
         .replace("PEERS", "allowed-cn: [etcd-member]");
     host.ca.dir.write("etcd.yml", file);
     if version < [3, 5, 15] {
-        let words = "127.0.0.1:{peer}: any master can pass for a member there with a client's \
+        let words = "127.0.0.1:{peer}: any master can act as a cluster member with a client \
                      certificate: set allowed-cn: [etcd-member] in peer-transport-security, \
-                     which etcd reads from 3.5.15 on ";
+                     which needs etcd 3.5.15 or later ";
         host.finds(WITH_FILE, "fail", &[words]);
     } else {
         host.finds(WITH_FILE, "ok", &[]);
@@ -285,7 +286,7 @@ fn plain_client_url_fails() {
         "http://127.0.0.1:{client}",
     ] {
         let urls = format!("{CLIENTS} {PEERS} {NAME} --listen-client-urls {urls}");
-        let door = "every key there without TLS: use https in listen-client-urls";
+        let door = "every key without TLS: use https in listen-client-urls";
         Host::new().finds(&with(&urls), "fail", &[door]);
     }
 }
@@ -306,7 +307,7 @@ fn plain_url_for_http_or_grpc_alone_fails() {
              --listen-client-http-urls {http}://127.0.0.1:{{other}}"
         );
         let start = with(&urls) + "; wait_for {other}";
-        let words = "every key there without TLS: use https in listen-client-urls and \
+        let words = "every key without TLS: use https in listen-client-urls and \
                      listen-client-http-urls";
         Host::new().finds(&start, "fail", &[door, words]);
     }
@@ -353,7 +354,7 @@ fn grpc_proxy_without_tls_fails() {
         panic!("{found:?}");
     };
     let door = host.fill(
-        "127.0.0.1:{other}: anybody on this host can read and change every key there without \
+        "127.0.0.1:{other}: anybody on this host can read and change every key without \
          TLS: give that proxy --cert-file",
     );
     assert!(text.starts_with(&door), "{text}");
@@ -374,7 +375,7 @@ fn etcd_on_every_address_is_tried() {
             "{CLIENTS} {PEERS} --listen-client-urls https://{address}:{{client}} \
              --listen-peer-urls https://{address}:{{peer}}"
         );
-        let words = ":{peer}: any master can pass for a member there ";
+        let words = ":{peer}: any master can act as a cluster member ";
         Host::new().finds(&with(&urls), "fail", &[words]);
         let urls = format!("{urls} {NAME}");
         Host::new().finds(&with(&urls), "ok", &[":{peer}", ":{client}"]);
@@ -386,7 +387,7 @@ fn peer_port_that_anybody_gets_into_fails() {
     if !runs() {
         return;
     }
-    let words = "127.0.0.1:{peer}: anybody on this host can pass for a member there without a \
+    let words = "127.0.0.1:{peer}: anybody on this host can act as a cluster member without a \
                  certificate: set peer-client-cert-auth and peer-trusted-ca-file ";
     Host::new().finds(&with(CLIENTS), "fail", &[words]);
 }
@@ -399,19 +400,19 @@ fn peer_port_without_tls_fails() {
     let plain = "--initial-cluster m1=http://127.0.0.1:{peer} \
                  --initial-advertise-peer-urls http://127.0.0.1:{peer} \
                  --listen-peer-urls http://127.0.0.1:{peer}";
-    let words = "127.0.0.1:{peer}: anybody on this host can pass for a member there without TLS: \
+    let words = "127.0.0.1:{peer}: anybody on this host can act as a cluster member without TLS: \
                  use https in listen-peer-urls ";
     Host::new().finds(&with(&format!("{CLIENTS} {plain}")), "fail", &[words]);
 }
 
-/// Where clients and peers have one CA, a master's certificate passes for a peer's.
+/// Where clients and peers have one CA, a master's certificate is accepted as a peer's.
 #[test]
 fn peer_port_that_a_master_gets_into_fails() {
     if !runs() {
         return;
     }
     let start = with(&format!("{CLIENTS} {PEERS}"));
-    let words = "127.0.0.1:{peer}: any master can pass for a member there with a client's \
+    let words = "127.0.0.1:{peer}: any master can act as a cluster member with a client \
                  certificate: set peer-cert-allowed-cn to etcd-member ";
     Host::new().finds(&start, "fail", &[words]);
     // Without the CA key, its settings tell.
@@ -453,7 +454,7 @@ fn plain_metrics_are_ok() {
     }
     let metrics = "--listen-metrics-urls http://127.0.0.1:{other}";
     let start = with(&format!("{CLIENTS} {PEERS} {NAME} {metrics}")) + "; wait_for {other}";
-    let words = "127.0.0.1:{other} serves metrics and health to anybody, and no keys";
+    let words = "127.0.0.1:{other} serves /metrics and /health without authentication, but no keys";
     Host::new().finds(&start, "ok", &[words]);
 }
 
@@ -496,7 +497,7 @@ fn member_that_nobody_can_connect_to_is_named() {
         (
             "https://0.0.0.0:{client}",
             "fail",
-            "which nobody can connect to, so that get-peers leaves it out: set \
+            "which nobody can connect to, so get-peers leaves it out: set \
              advertise-client-urls ",
         ),
         (

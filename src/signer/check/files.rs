@@ -44,7 +44,7 @@ fn settings(options: &CheckOptions, report: &mut Report) -> SignerConfig {
                 if path.exists() {
                     format!("{shown}")
                 } else {
-                    format!("{shown} is not there: the defaults hold")
+                    format!("{shown} does not exist; using the defaults")
                 },
             );
             config
@@ -67,7 +67,7 @@ fn ca_certificate(config: &SignerConfig, now: i64, report: &mut Report) -> Optio
             if last_third(ca.not_before(), ca.not_after(), now) || ends_soon(ca.not_after(), now) {
                 report.warn(
                     "CA certificate",
-                    format!("{text}: plan its successor (RUNBOOK, Rotate the CA)"),
+                    format!("{text}: plan a CA rotation (RUNBOOK, Rotate the CA)"),
                 );
             } else {
                 report.ok("CA certificate", text);
@@ -93,7 +93,7 @@ fn ca_key(
     let file = match CaKeyFile::open(path) {
         Ok(file) => file,
         Err(CaError::File(FileError::Missing { .. })) if places.pki.join("member.crt").exists() => {
-            report.ok(SUBJECT, "none here: this host is a member, and no signer");
+            report.ok(SUBJECT, "none here: this host is a member, not a signer");
             return false;
         }
         Err(error) => {
@@ -108,7 +108,7 @@ fn ca_key(
         report.fail(
             SUBJECT,
             format!(
-                "{0} is not the account's, which cannot read it: chown signer: {0}",
+                "{0} is not owned by signer, so signer cannot read it: run 'chown signer: {0}'",
                 path.display()
             ),
         );
@@ -118,7 +118,10 @@ fn ca_key(
         match file.with_key(certificate, |_| Ok::<_, CaError>(())) {
             Ok(()) => report.ok(
                 SUBJECT,
-                format!("{}, the certificate's, the signer's alone", path.display()),
+                format!(
+                    "{} matches the CA certificate and is readable only by signer",
+                    path.display()
+                ),
             ),
             Err(error) => report.fail(SUBJECT, error.to_string()),
         }
@@ -132,7 +135,7 @@ fn program(places: &Places, report: &mut Report) {
     let Ok(metadata) = fs::metadata(&places.program) else {
         report.fail(
             SUBJECT,
-            format!("{path} is not there: install the package again"),
+            format!("{path} does not exist: install the package again"),
         );
         return;
     };
@@ -140,22 +143,22 @@ fn program(places: &Places, report: &mut Report) {
     if metadata.uid() != 0 || mode & 0o022 != 0 {
         report.fail(
             SUBJECT,
-            format!("{path} can be changed by others than root (mode {mode:04o}): chown root: {path}; chmod 0711 {path}"),
+            format!("{path} is writable by users other than root (mode {mode:04o}): run 'chown root: {path}; chmod 0711 {path}'"),
         );
     } else if mode != 0o711 {
         report.warn(
             SUBJECT,
-            format!("{path} has mode {mode:04o}: with 0711 nobody but root can trace it: chmod 0711 {path}"),
+            format!("{path} has mode {mode:04o}; mode 0711 prevents other users from tracing it: run 'chmod 0711 {path}'"),
         );
     } else {
-        report.ok(SUBJECT, format!("{path}, root's, mode 0711"));
+        report.ok(SUBJECT, format!("{path}, owned by root, mode 0711"));
     }
     let link = &places.login_shell;
     if fs::canonicalize(link).ok() != fs::canonicalize(&places.program).ok() {
         report.fail(
             "login shell",
             format!(
-                "{0} is no link to {path}: ln -sf etcd-signer {0}",
+                "{0} is not a symbolic link to {path}: run 'ln -sf etcd-signer {0}'",
                 link.display()
             ),
         );
@@ -183,7 +186,10 @@ fn immutable(places: &Places, signs: bool, report: &mut Report) {
             Ok(Err(_)) => {
                 report.warn(
                     SUBJECT,
-                    format!("{}: its file system has no such flag", file.display()),
+                    format!(
+                        "{}: its file system does not support the immutable flag (chattr +i)",
+                        file.display()
+                    ),
                 );
                 return;
             }
@@ -198,7 +204,10 @@ fn immutable(places: &Places, signs: bool, report: &mut Report) {
     } else if signs {
         report.warn(
             SUBJECT,
-            format!("{} can be changed: etcd-signer-lock lock", open.join(", ")),
+            format!(
+                "{} can be changed: run 'etcd-signer-lock lock'",
+                open.join(", ")
+            ),
         );
     }
 }
@@ -208,39 +217,44 @@ fn signer_account(places: &Places, report: &mut Report) {
     let Some(account) = account::signer() else {
         report.fail(
             SUBJECT,
-            "there is no user signer: systemd-sysusers, or install the package again",
+            "user signer does not exist: run 'systemd-sysusers', or install the package again",
         );
         return;
     };
     let shell = places.login_shell.display().to_string();
     let shells = fs::read_to_string("/etc/shells").unwrap_or_default();
     if account.uid == 0 {
-        report.fail(SUBJECT, "signer is root: give it a user id of its own");
+        report.fail(
+            SUBJECT,
+            "signer has uid 0, which is root: give it a uid of its own",
+        );
     } else if account.shell != shell {
         report.fail(
             SUBJECT,
             format!(
-                "signer's login shell is {}: usermod --shell {shell} signer",
+                "signer's login shell is {}: run 'usermod --shell {shell} signer'",
                 account.shell
             ),
         );
     } else if shells.lines().any(|line| line == shell) {
         report.fail(
             SUBJECT,
-            format!("{shell} is in /etc/shells, so that `su -s` works: take it out"),
+            format!(
+                "{shell} is in /etc/shells, which lets local users run 'su -s': remove it there"
+            ),
         );
     } else if account.home != "/" {
         report.warn(
             SUBJECT,
             format!(
-                "signer's home is {}, where files could be planted: usermod --home / signer",
+                "signer's home is {}, where files could be planted: run 'usermod --home / signer'",
                 account.home
             ),
         );
     } else {
         report.ok(
             SUBJECT,
-            format!("signer, user {}, with the signer as its shell", account.uid),
+            format!("signer (uid {}), shell {shell}", account.uid),
         );
     }
 }

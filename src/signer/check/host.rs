@@ -16,21 +16,21 @@ pub(super) fn check(report: &mut Report) {
     setup(report);
 }
 
-/// A run of `etcd-signer-setup` that was cut off. The next one would finish it or take it back.
+/// A run of `etcd-signer-setup` that was interrupted. The next one completes it or rolls it back.
 fn setup(report: &mut Report) {
     const SUBJECT: &str = "setup";
     let is_empty = |path| fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
     if !is_empty(SETUP_LEAVING) {
         report.warn(
             SUBJECT,
-            "this host was leaving its cluster, and that was cut off: etcd-signer-setup leave \
-             finishes it",
+            "this host was leaving its cluster, and that was interrupted: run \
+             'etcd-signer-setup leave' to complete it",
         );
     } else if !is_empty(SETUP_JOURNAL) && !Path::new(SETUP_DONE).exists() {
         report.warn(
             SUBJECT,
-            "a run of etcd-signer-setup was cut off: start it again with the same options, which \
-             finishes it or takes it back (etcd-signer-setup status)",
+            "a run of etcd-signer-setup was interrupted: run it again with the same options, which \
+             completes it or rolls it back (see 'etcd-signer-setup status')",
         );
     }
 }
@@ -51,7 +51,7 @@ fn confinement(report: &mut Report) {
     if !seccomp {
         report.fail(
             SUBJECT,
-            "this kernel takes no seccomp filter: requests are refused unless \
+            "this kernel does not support seccomp filters: requests are refused unless \
              allow_without_seccomp is set",
         );
         return;
@@ -62,12 +62,13 @@ fn confinement(report: &mut Report) {
         }
         Ok(_) => report.warn(
             SUBJECT,
-            "seccomp alone: this kernel runs without Landlock (5.13 and later have it; boot with \
+            "seccomp only: Landlock is not enabled in this kernel (5.13 and later have it; boot with \
              lsm=landlock,...)",
         ),
         Err(_) => report.ok(
             SUBJECT,
-            "seccomp; whether Landlock is on cannot be read here (the audit records tell)",
+            "seccomp; cannot determine whether Landlock is enabled (see the confinement field of \
+             the audit records)",
         ),
     }
 }
@@ -84,18 +85,18 @@ fn clock(report: &mut Report) {
     match asked {
         Ok(ended) if matches!(ended.ending, Ending::Exited(status) if status.success()) => {
             if ended.stdout.starts_with(b"yes") {
-                report.ok(SUBJECT, "synchronised");
+                report.ok(SUBJECT, "synchronized");
             } else {
                 report.warn(
                     SUBJECT,
-                    "not synchronised: certificates begin and end by it (chrony or \
-                     systemd-timesyncd)",
+                    "not synchronized, and certificate validity depends on this clock: set up chrony \
+                     or systemd-timesyncd",
                 );
             }
         }
         _ => report.warn(
             SUBJECT,
-            "whether it is synchronised cannot be told here (timedatectl)",
+            "cannot determine whether the clock is synchronized (timedatectl)",
         ),
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn check(
         for login in open {
             match login.by {
                 LoginBy::Key => keys(places, login, report),
-                LoginBy::Placement if signs => over_ssh(places, login, report),
-                LoginBy::Placement => {}
+                LoginBy::Network if signs => over_ssh(places, login, report),
+                LoginBy::Network => {}
             }
         }
     }
@@ -84,29 +84,30 @@ impl Shadow {
     }
 }
 
-/// Login by placement needs an empty password, login by key a locked one. Neither may age.
+/// Network-based login needs an empty password, login by key a locked one. Neither may expire.
 fn password(open: &[OpenLogin], now: i64, report: &mut Report) {
     const SUBJECT: &str = "password";
     let Some(shadow) = Shadow::of(account::SIGNER) else {
         return;
     };
-    let by_placement = open.iter().any(|login| login.by == LoginBy::Placement);
+    let by_network = open.iter().any(|login| login.by == LoginBy::Network);
     let locked = shadow.password.starts_with(['!', '*']);
     match shadow.password.as_str() {
-        "" if by_placement => report.ok(SUBJECT, "empty: the network is the credential"),
+        "" if by_network => report.ok(SUBJECT, "empty: the network is the credential"),
         "" => report.warn(
             SUBJECT,
-            "empty, though login is by key: local users can `su signer`: passwd --lock signer",
+            "empty, though login is by key: local users can run 'su signer': run 'passwd --lock signer'",
         ),
-        _ if locked && by_placement => report.fail(
+        _ if locked && by_network => report.fail(
             SUBJECT,
-            "locked, so that no master gets in, since login is by placement: \
-             etcd-signer-endpoint open --networks ... (passwd --delete signer)",
+            "locked, so no master can log in, since login is network-based: run \
+             'etcd-signer-endpoint open --networks ...' (or 'passwd --delete signer')",
         ),
-        _ if locked => report.ok(SUBJECT, "locked: login by key alone"),
+        _ if locked => report.ok(SUBJECT, "locked: login by key only"),
         _ => report.fail(
             SUBJECT,
-            "signer has a password: passwd --lock signer, or --delete for login by placement",
+            "signer has a password: run 'passwd --lock signer', or 'passwd --delete signer' for \
+             network-based login",
         ),
     }
     ageing(&shadow, now, report);
@@ -115,7 +116,8 @@ fn password(open: &[OpenLogin], now: i64, report: &mut Report) {
 /// PAM refuses the login of an account or password that has expired, from one day to the next.
 fn ageing(shadow: &Shadow, now: i64, report: &mut Report) {
     const SUBJECT: &str = "expiry";
-    const REMEDY: &str = "chage -E -1 -M -1 -I -1 signer (etcd-signer-endpoint open does it)";
+    const REMEDY: &str =
+        "run 'chage -E -1 -M -1 -I -1 signer', as 'etcd-signer-endpoint open' does";
     let today = now.div_euclid(DAY);
     let day = |day: i64| {
         time::OffsetDateTime::from_unix_timestamp(day.saturating_mul(DAY))
@@ -124,11 +126,11 @@ fn ageing(shadow: &Shadow, now: i64, report: &mut Report) {
     if let Some(expires) = shadow.expires {
         let text = format!("the account expires on {}", day(expires));
         if expires <= today {
-            report.fail(SUBJECT, format!("{text}: no master gets in: {REMEDY}"));
+            report.fail(SUBJECT, format!("{text}: no master can log in: {REMEDY}"));
         } else {
             report.warn(
                 SUBJECT,
-                format!("{text}, and no master gets in then: {REMEDY}"),
+                format!("{text}: no master can log in from then on: {REMEDY}"),
             );
         }
         return;
@@ -136,8 +138,8 @@ fn ageing(shadow: &Shadow, now: i64, report: &mut Report) {
     if shadow.last_change == Some(0) {
         report.fail(
             SUBJECT,
-            "the password must be changed at the next login, so that no master gets in: \
-             chage -d -1 signer",
+            "the password must be changed at the next login, so no master can log in: \
+             run 'chage -d -1 signer'",
         );
         return;
     }
@@ -147,13 +149,13 @@ fn ageing(shadow: &Shadow, now: i64, report: &mut Report) {
     let end = changed
         .saturating_add(maximum)
         .saturating_add(shadow.inactive.unwrap_or(0).max(0));
-    let text = format!("the password ages: its last day is {}", day(end));
+    let text = format!("the password expires on {}", day(end));
     if end < today {
-        report.fail(SUBJECT, format!("{text}: no master gets in: {REMEDY}"));
+        report.fail(SUBJECT, format!("{text}: no master can log in: {REMEDY}"));
     } else {
         report.warn(
             SUBJECT,
-            format!("{text}, and no master gets in then: {REMEDY}"),
+            format!("{text}: no master can log in after that: {REMEDY}"),
         );
     }
 }
@@ -173,8 +175,8 @@ fn keys(places: &Places, login: &OpenLogin, report: &mut Report) {
         match command {
             "none" => report.fail(
                 SUBJECT,
-                "sshd is told of no keys (AuthorizedKeysFile, AuthorizedKeysCommand): no master \
-                 gets in",
+                "no authorized keys are configured, so no master can log in: set AuthorizedKeysFile \
+                 or AuthorizedKeysCommand",
             ),
             command => report.ok(SUBJECT, format!("from {command}")),
         }
@@ -184,11 +186,14 @@ fn keys(places: &Places, login: &OpenLogin, report: &mut Report) {
         match readable_by_the_account(file) {
             Ok(()) => report.ok(
                 SUBJECT,
-                format!("{file}; no login was tried: it needs a key"),
+                format!("{file}; login was not tried, because it needs a key"),
             ),
             Err(why) => report.fail(
                 SUBJECT,
-                format!("{file}: {why}: no master gets in (owner root, mode 0644)"),
+                format!(
+                    "{file}: {why}, so no master can log in: it must exist, with owner root and \
+                     mode 0644"
+                ),
             ),
         }
     }
@@ -196,7 +201,7 @@ fn keys(places: &Places, login: &OpenLogin, report: &mut Report) {
 
 fn readable_by_the_account(file: &str) -> Result<(), String> {
     if !Path::new(file).is_file() {
-        return Err("there is no such file".to_owned());
+        return Err("no such file".to_owned());
     }
     let mut test = Command::new("/usr/bin/test");
     test.args(["-r", file]);
@@ -207,7 +212,7 @@ fn readable_by_the_account(file: &str) -> Result<(), String> {
     }
     match run(&mut test, b"", Some(SIZE), TIME) {
         Ok(ended) if matches!(ended.ending, Ending::Exited(status) if status.success()) => Ok(()),
-        Ok(_) => Err("the account cannot read it".to_owned()),
+        Ok(_) => Err("signer cannot read it".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -229,8 +234,8 @@ fn over_ssh(places: &Places, login: &OpenLogin, report: &mut Report) {
     let Some(address) = own.first() else {
         report.ok(
             SUBJECT,
-            "not tried: this host has no address in the networks. Try it from a master: \
-             ssh signer@HOST get-certificate",
+            "not tried: this host has no address in the networks: run \
+             'ssh signer@HOST get-certificate' on a master",
         );
         return;
     };
@@ -242,9 +247,9 @@ fn over_ssh(places: &Places, login: &OpenLogin, report: &mut Report) {
         Err(why) => report.fail(
             SUBJECT,
             format!(
-                "ssh signer@{address} get-certificate, as a master would: {why}: a locked or \
-                 expired account, PAM (nullok, pam_access), DenyUsers or AllowUsers? (RUNBOOK, \
-                 Messages: Permission denied)"
+                "ssh signer@{address} get-certificate, as a master would: {why}: check for \
+                 a locked or expired account, PAM (nullok, pam_access), DenyUsers and AllowUsers \
+                 (RUNBOOK, Messages: Permission denied)"
             ),
         ),
     }
@@ -304,7 +309,7 @@ fn host_keys() -> Result<impl AsRef<Path>, String> {
         .map(|key| format!("this-host {}\n", key.trim()))
         .collect();
     if keys.is_empty() {
-        return Err(format!("{}: there are none", folder.display()));
+        return Err(format!("there are none in {}", folder.display()));
     }
     let path = Path::new("/run/etcd-signer-check");
     new_file::prepare(path, keys.as_bytes(), 0o600, None)
@@ -334,7 +339,7 @@ fn answers(options: &CheckOptions, places: &Places, report: &mut Report) {
                 let urls: Vec<&str> = answer.lines().collect();
                 report.ok(request, urls.join(" "));
             }
-            Ok(_) => report.ok(request, "answered, as the account"),
+            Ok(_) => report.ok(request, "answered, run as signer"),
             Err(why) => report.fail(request, why),
         }
     }

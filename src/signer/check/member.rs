@@ -81,12 +81,15 @@ fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &m
     let shown = path.display();
     let Ok(pem) = fs::read(&path) else {
         if key.exists() {
-            report.fail(SUBJECT, format!("{shown} is not there, and its key is"));
+            report.fail(SUBJECT, format!("{shown} is missing, but its key exists: have a new one signed (RUNBOOK, Renew a member's certificate)"));
         }
         return;
     };
     let Some(leaf) = MemberCertificate::parse(&pem, ca) else {
-        report.fail(SUBJECT, format!("{shown} cannot be read as a certificate"));
+        report.fail(
+            SUBJECT,
+            format!("{shown} cannot be parsed as a certificate: replace it"),
+        );
         return;
     };
     let time = until(leaf.not_after, now);
@@ -94,19 +97,19 @@ fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &m
     if ca.is_some() && !leaf.is_the_cas {
         report.fail(
             SUBJECT,
-            format!("{shown} is not signed by the CA in place: {renew}"),
+            format!("{shown} is not signed by the installed CA: {renew}"),
         );
     } else if now > leaf.not_after {
         report.fail(SUBJECT, format!("{shown} has expired: {renew}"));
     } else if now < leaf.not_before {
         report.fail(
             SUBJECT,
-            format!("{shown} is not valid yet: is the clock right?"),
+            format!("{shown} is not valid yet: check this host's clock"),
         );
     } else if leaf.common_name != MEMBER {
         report.fail(
             SUBJECT,
-            format!("{shown} is not for CN={MEMBER}, which peers ask for: {renew}"),
+            format!("{shown} has the wrong CN: peers require CN={MEMBER}: {renew}"),
         );
     } else if last_third(leaf.not_before, leaf.not_after, now) || ends_soon(leaf.not_after, now) {
         report.warn(SUBJECT, format!("{shown}, {time}: {renew}"));
@@ -119,16 +122,16 @@ fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &m
     match (fs::metadata(&key), fs::read(&key)) {
         (Ok(metadata), _) if metadata.mode() & 0o077 != 0 => report.fail(
             KEY,
-            format!("{shown}: its group or others have access to it: chmod 0400 {shown}"),
+            format!("{shown}: its group or others have access to it: run 'chmod 0400 {shown}'"),
         ),
         (Ok(_), Ok(pem)) => match leaf.public_key {
             Some(public_key) if PrivateKey::from_pem(&pem, Some(&public_key)).is_err() => {
                 report.fail(
                     KEY,
-                    format!("{shown} is not the certificate's key: {renew}"),
+                    format!("{shown} does not match the certificate: {renew}"),
                 );
             }
-            _ => report.ok(KEY, format!("{shown}, the certificate's")),
+            _ => report.ok(KEY, format!("{shown} matches the certificate")),
         },
         (_, Err(error)) => report.warn(KEY, format!("{shown}: {error}")),
         (Err(error), _) => report.warn(KEY, format!("{shown}: {error}")),
@@ -138,7 +141,7 @@ fn certificate(places: &Places, ca: Option<&CaCertificate>, now: i64, report: &m
 const ETCD: &str = "etcd";
 
 fn none_runs(is_member: bool, report: &mut Report) {
-    let text = "none runs on this host: systemctl status etcd";
+    let text = "etcd is not running on this host: run 'systemctl status etcd'";
     if is_member && rustix::process::geteuid().is_root() {
         report.fail(ETCD, text);
     } else {
@@ -170,7 +173,9 @@ fn etcd(process: &EtcdProcess, issuer: Option<&Issuer<'_>>, report: &mut Report)
     if tried.is_empty() {
         report.warn(
             ETCD,
-            format!("process {pid} listens on no TCP socket: read its log (journalctl -u etcd)"),
+            format!(
+                "process {pid} does not listen on any TCP socket: read its log (journalctl -u etcd)"
+            ),
         );
         return;
     }
@@ -225,7 +230,7 @@ fn judge(
             report.warn(
                 ETCD,
                 format!(
-                    "{address}: {why}, so that it is not known whom it lets in: read etcd's log"
+                    "{address}: {why}, so its access control could not be verified: read etcd's log"
                 ),
             );
         } else {
@@ -238,16 +243,16 @@ fn judge(
     let mut text = Vec::new();
     if !closed.is_empty() {
         text.push(format!(
-            "nobody gets in without a certificate on {}",
+            "connections without a certificate are refused on {}",
             closed.join(", ")
         ));
     }
     if with_client {
-        text.push("no client's certificate passes for a peer's".to_owned());
+        text.push("no client certificate is accepted as a peer certificate".to_owned());
     }
     for address in &without_api {
         text.push(format!(
-            "{address} serves metrics and health to anybody, and no keys"
+            "{address} serves /metrics and /health without authentication, but no keys"
         ));
     }
     if report.findings.len() == before {
@@ -266,18 +271,18 @@ fn open_door(address: SocketAddr, way: Way, service: Service, settings: &Setting
         Way::Plain => "without TLS",
         Way::NoCertificate => "without a certificate",
         Way::SelfSigned => "with a self-signed certificate",
-        Way::Client => "with a client's certificate",
+        Way::Client => "with a client certificate",
     };
     let what = match service {
         Service::Clients => "read and change every key",
-        Service::Peers => "pass for a member",
+        Service::Peers => "act as a cluster member",
     };
     let remedy = remedy(way, service, settings);
-    format!("{address}: {who} can {what} there {how}: {remedy}, and restart etcd")
+    format!("{address}: {who} can {what} {how}: {remedy}, and restart etcd")
 }
 
-/// What older releases do with the setting in a file: they ignore it.
-const SINCE: &str = ", which etcd reads from 3.5.15 on (older ones know only the flag)";
+/// Older releases ignore the setting in a file.
+const SINCE: &str = ", which needs etcd 3.5.15 or later";
 
 fn remedy(way: Way, service: Service, settings: &SettingsOrigin) -> String {
     let urls = match service {
@@ -298,7 +303,8 @@ fn remedy(way: Way, service: Service, settings: &SettingsOrigin) -> String {
                 }
             };
             format!(
-                "{what} ({}, which is all that etcd reads)",
+                "{what} (in {}; etcd ignores flags and environment variables when it has a \
+                 configuration file)",
                 escape(file.as_bytes())
             )
         }
@@ -325,13 +331,12 @@ fn remedy(way: Way, service: Service, settings: &SettingsOrigin) -> String {
 /// Whether peers must have a member's name, as far as settings tell: without the CA key there is
 /// no client's certificate to try.
 fn allowed_name(settings: &SettingsOrigin, report: &mut Report) {
-    const RISK: &str = "a master's certificate may pass for a peer's";
     match settings {
         SettingsOrigin::File(file) => report.warn(
             ETCD,
             format!(
-                "without the CA key it was not tried whether {RISK}: see that {} has \
-                 allowed-cn: [{MEMBER}] in peer-transport-security{SINCE}",
+                "without the CA key, it was not tried whether a master's certificate is accepted \
+                 as a peer certificate: check that {} has allowed-cn: [{MEMBER}] in peer-transport-security{SINCE}",
                 escape(file.as_bytes())
             ),
         ),
@@ -344,8 +349,8 @@ fn allowed_name(settings: &SettingsOrigin, report: &mut Report) {
                 report.fail(
                     ETCD,
                     format!(
-                        "it runs without peer-cert-allowed-cn={MEMBER}, so that {RISK}: \
-                         {remedy}, and restart etcd"
+                        "it runs without peer-cert-allowed-cn={MEMBER}, so a master's \
+                         certificate may be accepted as a peer certificate: {remedy}, and restart etcd"
                     ),
                 );
             }
@@ -373,7 +378,7 @@ fn advertised(issuer: &Issuer<'_>, report: &mut Report) {
             report.fail(
                 ETCD,
                 format!(
-                    "member {member} advertises {url}, which nobody can connect to, so that \
+                    "member {member} advertises {url}, which nobody can connect to, so \
                      get-peers leaves it out: {REMEDY}"
                 ),
             );

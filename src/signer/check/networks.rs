@@ -11,15 +11,15 @@ use std::path::Path;
 /// The networks that the package comes with, which nobody has (RFC 5737, RFC 3849).
 const NOBODY: &str = "192.0.2.0/24,2001:db8::/32";
 
-/// The drop-in for login by placement, and the one for login by key.
-const BY_PLACEMENT: &str = "00-etcd-signer.conf";
+/// The drop-in for network-based login, and the one for login by key.
+const BY_NETWORK: &str = "00-etcd-signer.conf";
 const BY_KEY: &str = "00-etcd-signer-keys.conf";
 
 /// How clients log in as `signer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoginBy {
-    /// Without a credential, from an address in the networks.
-    Placement,
+    /// Without a password, from an address in the networks.
+    Network,
     /// With a key, from an address in the networks.
     Key,
 }
@@ -39,7 +39,7 @@ pub(super) enum DropIns {
     /// None names a network of this host's control plane.
     Closed,
     Open(Vec<OpenLogin>),
-    /// The line that opens the login is not understood.
+    /// The line that opens the login is not recognized, for the reason given.
     Malformed(String),
 }
 
@@ -47,12 +47,12 @@ pub(super) enum DropIns {
 pub(super) fn read(folder: &Path) -> DropIns {
     let mut found = Vec::new();
     let mut any = false;
-    for (name, by) in [(BY_KEY, LoginBy::Key), (BY_PLACEMENT, LoginBy::Placement)] {
+    for (name, by) in [(BY_KEY, LoginBy::Key), (BY_NETWORK, LoginBy::Network)] {
         let text = match fs::read(folder.join(name)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
-                return DropIns::Malformed(format!("{name}, which cannot be read ({error}),"));
+                return DropIns::Malformed(format!("{name} cannot be read ({error})"));
             }
         };
         any = true;
@@ -62,7 +62,7 @@ pub(super) fn read(folder: &Path) -> DropIns {
                 Ok(opened) => networks.extend(opened),
                 Err(Unknown) => {
                     let line = line.trim().escape_default();
-                    return DropIns::Malformed(format!("{name}: {line}"));
+                    return DropIns::Malformed(format!("unrecognized line in {name}: {line}"));
                 }
             }
         }

@@ -34,7 +34,7 @@ const OUTSIDE: &[(&str, &str)] = &[
 /// What must hold besides inside of the networks.
 fn inside(by: LoginBy) -> &'static [(&'static str, &'static str)] {
     match by {
-        LoginBy::Placement => &[
+        LoginBy::Network => &[
             ("permitemptypasswords", "yes"),
             ("passwordauthentication", "yes"),
             ("authenticationmethods", "none"),
@@ -60,18 +60,18 @@ pub(super) fn check(
             report.fail(
                 SUBJECT,
                 format!(
-                    "{} has no drop-in of the endpoint: install the package again",
+                    "the endpoint's drop-in is missing in {}: install the package again",
                     places.drop_ins.display()
                 ),
             );
             return;
         }
-        DropIns::Malformed(line) => {
+        DropIns::Malformed(problem) => {
             report.fail(
                 SUBJECT,
                 format!(
-                    "{line} is not understood here: the line must be Match User signer Address \
-                     NETWORK,... as etcd-signer-endpoint open --networks writes it"
+                    "{problem}: the drop-in needs the line \"Match User signer Address NETWORK,...\", as \
+                     'etcd-signer-endpoint open --networks' writes it"
                 ),
             );
             return;
@@ -87,7 +87,10 @@ pub(super) fn check(
         Err(why) => report.fail(SUBJECT, why),
         Ok(summary) if open.is_empty() && options.inside.is_empty() && signs => report.warn(
             SUBJECT,
-            format!("nobody is let in yet: etcd-signer-endpoint open --networks ... ({summary})"),
+            format!(
+                "no networks are open yet: run 'etcd-signer-endpoint open --networks ...' \
+                 ({summary})"
+            ),
         ),
         Ok(summary) if open.is_empty() && options.inside.is_empty() => {
             report.ok(SUBJECT, format!("the endpoint is closed; {summary}"));
@@ -95,8 +98,8 @@ pub(super) fn check(
         // It has left its cluster, or joined another without the CA.
         Ok(_) if !open.is_empty() && !signs => report.fail(
             SUBJECT,
-            "the login is open, and this host has no CA key, so that it refuses every master: \
-             etcd-signer-endpoint close, or etcd-signer-endpoint promote BACKUP to sign here",
+            "the login is open, but this host has no CA key, so it refuses every master: run \
+             'etcd-signer-endpoint close', or 'etcd-signer-endpoint promote BACKUP' to sign here",
         ),
         Ok(summary) => report.ok(SUBJECT, summary),
     }
@@ -145,7 +148,7 @@ fn ask(
                 parsed.is_some_and(|address| open.networks.iter().any(|n| n.contains(address)))
             })
             .or(open.first())
-            .map_or(LoginBy::Placement, |open| open.by)
+            .map_or(LoginBy::Network, |open| open.by)
     };
     let insiders = if options.inside.is_empty() {
         named.iter().map(|n| n.address().to_string()).collect()
@@ -162,13 +165,12 @@ fn ask(
         let settings = effective(places, address)?;
         always(&settings)?;
         if let Some(line) = settings.exclusion_of(SIGNER) {
-            return Err(format!("no master gets in: {line}"));
+            return Err(format!("no master can log in: {line}"));
         }
         if let Some(wrong) = wrong(&settings, inside(by(address))) {
             return Err(format!(
-                "from {address}, which is inside, nobody gets in: {wrong}: etcd-signer-endpoint \
-                 open; or does an earlier file of sshd_config.d set it, or has the network bits \
-                 behind its prefix?"
+                "logins from {address} (an allowed address) would be refused: {wrong}: check \
+                 earlier files in sshd_config.d, and that the network has no host bits set"
             ));
         }
     }
@@ -177,16 +179,18 @@ fn ask(
         always(&settings)?;
         if let Some(wrong) = wrong(&settings, OUTSIDE) {
             return Err(format!(
-                "from {address}, which is outside, {wrong}: nobody must get in from there"
+                "logins from {address} (not an allowed address) must be refused: {wrong}: check \
+                 earlier files in sshd_config.d"
             ));
         }
     }
     let outsiders = outsiders.join(" and ");
     Ok(if insiders.is_empty() {
-        format!("the forced command alone; closed to {outsiders}")
+        format!("only the forced command can run; logins from {outsiders} are refused")
     } else {
         format!(
-            "the forced command alone; open to {}, closed to {outsiders}",
+            "only the forced command can run; logins from {} are accepted, from {outsiders} \
+             refused",
             insiders.join(" and ")
         )
     })
@@ -208,7 +212,7 @@ fn always(settings: &SshdSettings) -> Result<(), String> {
         ));
     }
     Err(format!(
-        "for signer, {wrong}: does an earlier file of sshd_config.d set it?"
+        "for signer, {wrong}: check earlier files in sshd_config.d"
     ))
 }
 
@@ -217,8 +221,8 @@ fn wrong(settings: &SshdSettings, wanted: &[(&str, &str)]) -> Option<String> {
         .iter()
         .find(|(key, value)| settings.get(key) != Some(*value))
         .map(|(key, value)| {
-            let found = settings.get(key).unwrap_or("nothing");
-            format!("{key} is {found}, not {value}")
+            let found = settings.get(key).unwrap_or("not set");
+            format!("{key} is {found}, but must be {value}")
         })
 }
 
@@ -244,15 +248,15 @@ fn penalties(settings: &SshdSettings, named: &[Network], report: &mut Report) {
     if missing.is_empty() {
         report.ok(
             SUBJECT,
-            "sshd's penalties leave the masters' networks alone",
+            "the masters' networks are exempt from sshd's penalties",
         );
     } else {
         report.warn(
             SUBJECT,
             format!(
                 "after failed logins or health checks, sshd drops every connection from that \
-                 address for 15 s and more (PerSourcePenalties): etcd-signer-endpoint open \
-                 --networks ... exempts {}",
+                 address for 15 s and more (PerSourcePenalties): run \
+                 'etcd-signer-endpoint open --networks ...' to exempt {}",
                 missing.join(",")
             ),
         );

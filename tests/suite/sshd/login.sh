@@ -43,11 +43,11 @@ opened() {
     hup
     answers || { said=$(cat "$bed/err"); return 1; }
     is ok login "ssh signer@10.99.0.1 get-certificate, as a master would: answered" &&
-        is ok password empty && is ok sshd "open to 10.99.0.0, closed to 198.51.100.7 and 3fff:ff::7"
+        is ok password empty && is ok sshd "logins from 10.99.0.0 are accepted, from 198.51.100.7 and 3fff:ff::7 refused"
 }
 locked() {
     passwd -q --lock signer
-    refuses && is FAIL login "Permission denied" && is FAIL password "locked, so that no master gets in"
+    refuses && is FAIL login "Permission denied" && is FAIL password "locked, so no master can log in"
     local code=$?
     passwd -q --delete signer
     return $code
@@ -73,16 +73,16 @@ pam_access() {
 }
 expired() {
     chage -E 1 signer
-    refuses && is FAIL expiry "the account expires on 1970-01-02: no master gets in"
+    refuses && is FAIL expiry "the account expires on 1970-01-02: no master can log in"
     local code=$?
     chage -E -1 signer
     return $code
 }
 ageing() {
     chage -M 90 signer
-    answers && is warn expiry "the password ages" || return 1
+    answers && is warn expiry "the password expires on" || return 1
     chage -d 2020-01-01 signer
-    is FAIL expiry "no master gets in" || return 1
+    is FAIL expiry "no master can log in" || return 1
     local text=$said
     endpoint open --networks 10.99.0.0/24 && hup && answers && [ -z "$(found expiry)" ] || return 1
     said="$text; etcd-signer-endpoint open takes it off"
@@ -114,7 +114,7 @@ wide() {
 }
 outsider_in_each_family() {
     printf 'Match User signer Address *:*\n    PasswordAuthentication yes\n' >/etc/ssh/sshd_config.d/00-a.conf
-    is FAIL sshd "from 3fff:ff::7, which is outside, passwordauthentication is yes"
+    is FAIL sshd "logins from 3fff:ff::7 (not an allowed address) must be refused: passwordauthentication is yes, but must be no"
     local code=$?
     rm /etc/ssh/sshd_config.d/00-a.conf
     return $code
@@ -128,7 +128,7 @@ without_run_sshd() {
         code=1
     else
         # The sshd that has started meanwhile needs it, and so do all its logins.
-        is ok sshd "open to 10.99.0.0" && [ -d /run/sshd ] && answers || code=1
+        is ok sshd "logins from 10.99.0.0 are accepted" && [ -d /run/sshd ] && answers || code=1
         rm -r /run/sshd
         endpoint test --networks 10.99.0.0/24 && [ -d /run/sshd ] && answers || code=1
     fi
@@ -148,7 +148,7 @@ by_key() {
     hup
     ssh -F "$bed/ssh_config" -o BindAddress=10.99.0.1 -i "$bed/key" leader get-certificate >/dev/null 2>&1 ||
         { said="no login by key"; return 1; }
-    is ok keys /etc/etcd-signer/authorized_keys && is ok password "locked: login by key alone" && is ok sshd "open to 10.99.0.0"
+    is ok keys /etc/etcd-signer/authorized_keys && is ok password "locked: login by key only" && is ok sshd "logins from 10.99.0.0 are accepted"
 }
 keys_missing() {
     mv /etc/etcd-signer/authorized_keys "$bed/keys.away"
@@ -157,7 +157,7 @@ keys_missing() {
     mv "$bed/keys.away" /etc/etcd-signer/authorized_keys
     [ $code = 0 ] || return 1
     chmod 600 /etc/etcd-signer/authorized_keys
-    is FAIL keys "the account cannot read it"
+    is FAIL keys "signer cannot read it"
     code=$?
     chmod 644 /etc/etcd-signer/authorized_keys
     return $code
@@ -174,7 +174,7 @@ by_key_closed() {
         { said="a key still gets in"; return 1; }
     endpoint status
     said=$(paste -sd';' "$bed/out")
-    [[ $said == *"192.0.2.0/24,2001:db8::/32 (00-etcd-signer-keys.conf)"* ]] && is warn sshd "nobody is let in yet"
+    [[ $said == *"192.0.2.0/24,2001:db8::/32 (00-etcd-signer-keys.conf)"* ]] && is warn sshd "no networks are open yet"
 }
 # failing PROGRAM FUNCTION...: a program that fails, for the time of a function.
 failing() {
@@ -246,7 +246,7 @@ held_connection() {
 }
 other_spelling() {
     open_by_key 's/^Match User signer Address/  match  USER signer address/I;s/USER signer/user signer/' || return 1
-    is ok sshd "open to 10.99.0.0" && endpoint close && ! key && networks_are $keys $nobody || return 1
+    is ok sshd "logins from 10.99.0.0 are accepted" && endpoint close && ! key && networks_are $keys $nobody || return 1
     open_by_key 's/^Match User signer Address \(.*\)/Match Address \1 User signer/' || return 1
     is FAIL sshd "Match Address 10.99.0.0/24 User signer" && close_fails && [[ $said == *"Match Address 10.99.0.0/24 User signer"* ]] &&
         ! endpoint open --networks 10.99.0.0/24
@@ -255,7 +255,7 @@ other_spelling() {
     return $code
 }
 latin_1() {
-    open_by_key '1s/^/# f\xfcr Pr\xfcfer\n/' && is ok sshd "open to 10.99.0.0"
+    open_by_key '1s/^/# f\xfcr Pr\xfcfer\n/' && is ok sshd "logins from 10.99.0.0 are accepted"
     local code=$?
     rm $keys
     return $code
@@ -271,7 +271,7 @@ key_over_placement() {
 penalties() {
     sshd -T | grep -q ^persourcepenalties || { said="this sshd has no PerSourcePenalties (OpenSSH 9.8 and later have)"; return 3; }
     rm -f /etc/ssh/sshd_config.d/00-etcd-signer-keys.conf
-    endpoint open --networks 10.99.0.0/24 && is ok penalties "leave the masters" || return 1
+    endpoint open --networks 10.99.0.0/24 && is ok penalties "exempt from" || return 1
     rm /etc/ssh/sshd_config.d/00-etcd-signer-penalties.conf
     is warn penalties "PerSourcePenalties"
 }
