@@ -19,9 +19,9 @@ pub(crate) enum AnswerError {
     Misfit(#[from] Misfit),
     /// Its clock and this host's are far apart, and the certificate in place is still in force.
     #[error(
-        "its certificate is valid from {not_before} to {not_after}, and it is {now} here: the \
-         clocks are {difference} apart; the certificate in place is still valid and stays: set \
-         the wrong clock right (chrony or systemd-timesyncd)"
+        "its certificate is valid from {not_before} to {not_after}, but it is {now} here: the \
+         clocks are {difference} apart; the installed certificate is still valid and is kept: \
+         correct the wrong clock (chrony or systemd-timesyncd)"
     )]
     Clock {
         not_before: String,

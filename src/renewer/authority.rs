@@ -23,7 +23,7 @@ pub(crate) struct TrustedCas {
     unusable: Vec<UnusableCa>,
 }
 
-/// A certificate in the file that is passed over.
+/// A certificate in the file that is ignored.
 #[derive(Clone, Debug)]
 struct UnusableCa {
     /// Its place in the file, counted from 1.
@@ -49,13 +49,13 @@ impl TrustedCas {
                 Fingerprint::of(ca.der())
             ))
         });
-        let passed_over = self.unusable.iter().map(|ca| {
+        let ignored = self.unusable.iter().map(|ca| {
             format!(
-                "CA certificate {path}: certificate {} of the file is passed over: {}",
+                "CA certificate {path}: ignoring certificate {} in the file: {}",
                 ca.position, ca.reason
             )
         });
-        of_time.chain(passed_over).collect()
+        of_time.chain(ignored).collect()
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum AuthorityError {
     #[error("CA certificate {path}: it cannot be read: {source}")]
     Unreadable { path: String, source: io::Error },
     #[error(
-        "CA certificate {path}: it holds {found}: it must hold one to eight PEM blocks CERTIFICATE"
+        "CA certificate {path}: it contains {found}: it must contain one to eight CERTIFICATE PEM blocks"
     )]
     Blocks { path: String, found: String },
     /// None of its certificates can be used.
@@ -74,7 +74,7 @@ pub(crate) enum AuthorityError {
     /// The one that the settings name is not there.
     #[error(
         "CA certificate {path}: its SHA-256 is {found}, but ca_fingerprint in the settings is \
-         {expected}: put the right one there, or correct the settings"
+         {expected}: install the correct certificate, or correct the settings"
     )]
     Pinned {
         path: String,
@@ -165,7 +165,7 @@ fn parse(pem: &[u8], path: &str) -> Result<TrustedCas, AuthorityError> {
             .ok()
             .and_then(|block| pem::parse(block).ok());
         let ca = der
-            .ok_or_else(|| "it holds broken PEM: replace it".to_owned())
+            .ok_or_else(|| "malformed PEM: replace it".to_owned())
             .and_then(|der| CaCertificate::from_der(der.contents()).map_err(|e| e.to_string()));
         match ca {
             Ok(ca) => usable.push(ca),

@@ -28,7 +28,7 @@ pub(crate) enum RenewerInvocation {
     },
 }
 
-/// Keeps this master's etcd client certificate valid: asks the signers over ssh when it is due.
+/// Keeps this master's etcd client certificate valid: requests a new one over ssh when it is due.
 #[derive(Parser)]
 #[command(name = "etcd-client-cert", version)]
 struct RenewerCli {
@@ -38,7 +38,8 @@ struct RenewerCli {
 
 #[derive(Subcommand)]
 enum RenewerCommand {
-    /// Renew the certificate if it is due; create what is missing. For a timer
+    /// Renew the certificate if it is due; create a missing key or CA certificate. Meant to run from
+    /// a timer
     Renew {
         #[command(flatten)]
         common: Common,
@@ -46,11 +47,11 @@ enum RenewerCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Show the certificate in place. Exits with 0 if valid, 1 if due, 2 if expired or unusable
+    /// Show the installed certificate. Exits with 0 if valid, 1 if due, 2 if expired or unusable
     Status {
         #[command(flatten)]
         common: Common,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -58,7 +59,7 @@ enum RenewerCommand {
 
 #[derive(Args)]
 struct Common {
-    /// Settings to use instead of /etc/etcd-client-cert/config.toml
+    /// Settings file to use instead of /etc/etcd-client-cert/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write metrics for Prometheus to this file, instead of where the settings say

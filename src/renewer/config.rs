@@ -75,7 +75,9 @@ pub struct Retries {
 pub enum RenewerConfigError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error("name: the {from} \"{found}\" is not a master's: {cause}: set name in the settings")]
+    #[error(
+        "name: the {from} \"{found}\" is not a valid master name: {cause}: set name in the settings"
+    )]
     Name {
         /// Where it comes from.
         from: &'static str,

@@ -95,7 +95,7 @@ fn condition(leaf: &Leaf, fits: Result<&CaCertificate, Misfit>, now: i64) -> Con
     }
     if now < leaf.not_before() {
         return Condition::Unusable(format!(
-            "it is not valid before {}, and it is {} here: is the clock right?",
+            "it is not valid before {}, but it is {} here: check the clocks",
             rfc3339(leaf.not_before()),
             rfc3339(now)
         ));

@@ -22,7 +22,7 @@ pub(crate) enum RenewalError {
     /// The CA certificate.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    #[error("no signers: the settings name none: set signers = [\"signer@LEADER\"]")]
+    #[error("no signers are configured: set signers = [\"signer@LEADER\"]")]
     NoSigners,
     /// Each signer's reason was reported before.
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub(crate) enum RenewalError {
     #[error(transparent)]
     FileSystem(#[from] FileSystemError),
     /// The request could not be put together.
-    #[error("internal error: the request cannot be made ({0}): report it")]
+    #[error("internal error: the request cannot be created ({0}): please report this bug")]
     Request(#[from] rcgen::Error),
     /// The hook, after the certificate was replaced.
     #[error("hook: the certificate is renewed, but {0}: the next run runs the hook again")]

@@ -22,7 +22,7 @@ pub(crate) enum KeyFileError {
         /// What the system said.
         source: io::Error,
     },
-    #[error("key {path}: {cause}; or move it away, and the next run makes a new one")]
+    #[error("key {path}: {cause}; or move it away, and the next run creates a new one")]
     Unusable {
         path: String,
         cause: PrivateKeyError,

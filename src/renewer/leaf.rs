@@ -26,13 +26,13 @@ pub(crate) struct Leaf {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Misfit {
     /// No certificate at all.
-    #[error("cannot be read: is it whole?")]
+    #[error("cannot be parsed: it may be truncated")]
     Malformed,
     /// Another public key.
-    #[error("is for another key than this master's")]
+    #[error("is for a different key")]
     Key,
     /// Another subject or alternative name.
-    #[error("is for another name: {0}")]
+    #[error("is for a different name: {0}")]
     Name(String),
     /// Not a TLS client's.
     #[error("is not for a TLS client: its extendedKeyUsage lacks clientAuth")]
@@ -41,7 +41,7 @@ pub(crate) enum Misfit {
     #[error("is a CA certificate")]
     IsCa,
     /// Another issuer, or a signature that the CA in place did not make.
-    #[error("is not signed by a CA in place{0}")]
+    #[error("is not signed by an installed CA{0}")]
     Authority(String),
 }
 
@@ -141,7 +141,9 @@ fn common_name(name: &X509Name<'_>) -> String {
 fn check_name(certificate: &X509Certificate<'_>, name: &MasterName) -> Result<(), Misfit> {
     let common_names: Vec<_> = certificate.subject().iter_common_name().collect();
     let [common_name] = common_names.as_slice() else {
-        return Err(Misfit::Name("it has no common name, or several".to_owned()));
+        return Err(Misfit::Name(
+            "it has no common name, or more than one".to_owned(),
+        ));
     };
     if common_name.as_slice() != name.as_str().as_bytes() {
         return Err(Misfit::Name(escape(common_name.as_slice())));
@@ -153,7 +155,7 @@ fn check_name(certificate: &X509Certificate<'_>, name: &MasterName) -> Result<()
     match names {
         [GeneralName::DNSName(found)] if *found == name.as_str() => Ok(()),
         _ => Err(Misfit::Name(
-            "its alternative names are not that name alone".to_owned(),
+            "its subjectAltName must contain only that name".to_owned(),
         )),
     }
 }

@@ -39,19 +39,19 @@ fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: 
         found.is_some_and(|found| matches!(found.condition, Condition::Valid | Condition::Due));
     gauge(
         "usable",
-        "Whether the certificate in place is this master's and in force.",
+        "Whether the installed certificate belongs to this master and is within its validity period.",
         "",
         Some(usable.into()),
     );
     gauge(
         "not_after_timestamp_seconds",
-        "The end of the certificate's validity.",
+        "When the certificate expires.",
         "",
         leaf.map(super::leaf::Leaf::not_after),
     );
     gauge(
         "due_timestamp_seconds",
-        "From when on the certificate is to be renewed.",
+        "When the certificate becomes due for renewal.",
         "",
         leaf.map(due::due_at),
     );
@@ -69,7 +69,7 @@ fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: 
     );
     gauge(
         "last_success_timestamp_seconds",
-        "When a certificate was last put in place.",
+        "When a certificate was last installed.",
         "",
         state.last_success,
     );
@@ -82,7 +82,7 @@ fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: 
     for outcome in Outcome::ALL {
         gauge(
             "last_outcome",
-            "Ending the last run ended: 1 for the one that it was.",
+            "Outcome of the last run: 1 for the current outcome, 0 for the others.",
             &format!(",outcome=\"{}\"", outcome.as_str()),
             state.outcome.map(|last| (last == outcome).into()),
         );
@@ -90,7 +90,7 @@ fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: 
     if let Some(signer) = &state.signer {
         gauge(
             "signer_info",
-            "Who issued the certificate.",
+            "The signer that issued the certificate.",
             &format!(",signer=\"{}\"", label(signer)),
             Some(1),
         );
@@ -98,7 +98,7 @@ fn text(config: &RenewerConfig, found: Option<&Assessment>, state: &State, now: 
     for failure in &state.failures {
         gauge(
             "signer_failed",
-            "A signer that issued no certificate in the last attempt.",
+            "A signer that did not issue a certificate in the last attempt.",
             &format!(",signer=\"{}\"", label(&failure.signer)),
             Some(1),
         );

@@ -44,7 +44,7 @@ pub fn renew(config: &RenewerConfig, force: bool, clock: Clock) -> Exit {
     let _lock = match Lock::take(&config.state_directory.join("lock"), PATIENCE) {
         Ok(Some(lock)) => lock,
         Ok(None) => {
-            report::info("another run is at work: nothing done");
+            report::info("another run is in progress: nothing to do");
             return Exit::Ok;
         }
         Err(error) => {
@@ -170,7 +170,7 @@ impl Run<'_> {
             return Ok(key);
         }
         let made = key_file::create(path, self.config.key_type)?;
-        report::info(&format!("made the key {}", path.display()));
+        report::info(&format!("created the key {}", path.display()));
         // Another process removed it in between.
         made.ok_or_else(|| {
             RenewalError::Key(KeyFileError::Unreadable {
@@ -270,8 +270,8 @@ impl Run<'_> {
                 format!(" (SHA-256 {own_list}), although the signer names the same CA")
             }
             Some(theirs) => format!(
-                ": the signer's has the SHA-256 {theirs}, the one in {path} {own_list}: if the CA \
-                 was replaced on purpose, put its certificate there, and only then"
+                ": the signer's has the SHA-256 {theirs}, the one in {path} {own_list}: only if \
+                 you replaced the CA deliberately, install its certificate there"
             ),
             None => format!(" (SHA-256 {own_list}, in {path})"),
         };
@@ -287,7 +287,7 @@ impl Run<'_> {
             // Written first: whatever happens from here on, this is not forgotten.
             if let Err(error) = self.state.save(&config.state_directory) {
                 report::error(&format!(
-                    "the state of this run cannot be saved, the hook among it: {error}"
+                    "cannot save this run's state, including the pending hook: {error}"
                 ));
             }
         }
@@ -324,7 +324,7 @@ impl Run<'_> {
                     format!("{program} failed ({status}): {}", escape(last.as_bytes()))
                 }
                 Ending::OutputLimit | Ending::TimedOut => {
-                    format!("{program} did not end within {} s", time.as_secs())
+                    format!("{program} did not finish within {} s", time.as_secs())
                 }
             },
         };
@@ -345,7 +345,7 @@ impl Run<'_> {
                     return;
                 }
                 Err(failure) => report::error(&format!(
-                    "{asked}: the members are not known anew: {failure}"
+                    "{asked}: cannot refresh the member list: {failure}"
                 )),
             }
         }
@@ -367,7 +367,7 @@ impl Run<'_> {
             }
         };
         if let Err(error) = self.state.save(&self.config.state_directory) {
-            report::error(&format!("the state of this run cannot be saved: {error}"));
+            report::error(&format!("cannot save this run's state: {error}"));
         }
         exit
     }

@@ -149,20 +149,20 @@ fn of_ssh(stderr: &[u8]) -> SshError {
     ]) {
         return SshError::Login(format!(
             "{said}: its host key is not the one in known_hosts: compare it with the signer's own \
-             (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then remove the old one \
-             (ssh-keygen -R HOST -f KNOWN_HOSTS)"
+             (run 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' there), then remove the old \
+             one (run 'ssh-keygen -R HOST -f KNOWN_HOSTS')"
         ));
     }
     if has(&["Permission denied"]) {
         return SshError::Login(format!(
-            "{said}: the login is not permitted: run etcd-signer check on the signer; is this \
-             host's address in the networks of etcd-signer-endpoint status?"
+            "{said}: the login is not permitted: run 'etcd-signer check' on the signer, and check \
+             that 'etcd-signer-endpoint status' lists this host's network"
         ));
     }
     SshError::Absent(if has(&["Could not resolve hostname"]) {
-        format!("{said}: name an address in signers, or repair name resolution here")
+        format!("{said}: use an IP address in signers, or fix name resolution on this host")
     } else if has(&["Connection refused"]) {
-        format!("{said}: sshd does not listen there: systemctl status ssh on the signer")
+        format!("{said}: sshd is not listening there: run 'systemctl status ssh' on the signer")
     } else if has(&[
         "Connection timed out",
         "No route to host",
@@ -179,7 +179,7 @@ fn of_ssh(stderr: &[u8]) -> SshError {
         format!(
             "{said}: the connection was closed before the login: sshd's limits (MaxStartups), its \
              penalties for this address (PerSourcePenalties, OpenSSH 9.8 and later, 15 s and \
-             more) or a firewall: journalctl -u ssh on the signer"
+             more) or a firewall: run 'journalctl -u ssh' on the signer"
         )
     } else {
         said

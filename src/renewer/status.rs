@@ -181,7 +181,7 @@ impl<'a> View<'a> {
         }
         if self.key_unread {
             lines.push(format!(
-                "key {}: not checked, this account may not read it",
+                "key {}: not checked, because this user cannot read it",
                 self.config.key.display()
             ));
         }
@@ -199,7 +199,7 @@ impl<'a> View<'a> {
                     .map_or_else(String::new, |reason| format!(": {reason}"));
                 format!("last run {}: {outcome}{reason}", date(at))
             }
-            _ => "renew has not run yet, or not to its end".to_owned(),
+            _ => "renew has never completed".to_owned(),
         });
         if let (Some(at), Some(signer)) = (state.last_success, &state.signer) {
             lines.push(format!("last renewed {} by {signer}", date(at)));

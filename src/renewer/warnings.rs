@@ -33,8 +33,8 @@ pub(crate) fn clock_warning(offset: i64) -> Option<String> {
         _ => "ahead of",
     };
     Some(format!(
-        "this host's clock was {} {direction} the signer's when the certificate was issued: set it \
-         right (chrony or systemd-timesyncd)",
+        "this host's clock was {} {direction} the signer's when the certificate was issued: \
+         correct it (chrony or systemd-timesyncd)",
         residual(offset.saturating_abs())
     ))
 }

@@ -49,7 +49,7 @@ fn answer_of_a_ca_outside_the_bundle_is_refused() {
     let master = Master::new();
     master.dir.write("ca.crt", bundle(&[&cas[0], &cas[1]]));
     master.set_without_ssh(&cas[2], "");
-    let said = master.fails(&[], 65, "is not signed by a CA in place");
+    let said = master.fails(&[], 65, "is not signed by an installed CA");
     for ca in &cas {
         assert!(
             said.contains(&fingerprint(&ca.dir.join("ca.crt"))),
@@ -110,17 +110,14 @@ fn unusable_ca_in_the_bundle_is_a_warning() {
         (String::from_utf8(expired.into()).unwrap(), "it expired at "),
         (
             leaf,
-            "certificate 1 of the file is passed over: it is not a CA certificate",
+            "ignoring certificate 1 in the file: it is not a CA certificate",
         ),
-        (junk, "certificate 1 of the file is passed over: "),
+        (junk, "ignoring certificate 1 in the file: "),
         (
             no_base64,
-            "certificate 1 of the file is passed over: it holds broken PEM",
+            "ignoring certificate 1 in the file: malformed PEM",
         ),
-        (
-            cut,
-            "certificate 1 of the file is passed over: it holds broken PEM",
-        ),
+        (cut, "ignoring certificate 1 in the file: malformed PEM"),
     ] {
         let master = Master::new();
         master.dir.write("ca.crt", other + &bundle(&[&ca]));
@@ -145,20 +142,20 @@ fn file_without_one_to_eight_cas_is_refused() {
     let ca = Ca::new();
     let one = bundle(&[&ca]);
     for (pem, words) in [
-        (String::new(), "it holds 0 certificates"),
-        (one.repeat(9), "it holds 9 certificates"),
+        (String::new(), "it contains 0 certificates"),
+        (one.repeat(9), "it contains 9 certificates"),
         (
             one.clone() + &"# x\n".repeat(20_000),
-            "it holds more than 64 KiB",
+            "it contains more than 64 KiB",
         ),
-        (ca.dir.read("ca.key"), "it holds 0 certificates"),
+        (ca.dir.read("ca.key"), "it contains 0 certificates"),
     ] {
         let master = Master::new();
         master.dir.write("ca.crt", pem);
         master.set_without_ssh(&ca, "");
         let said = master.fails(&[], 78, words);
         assert!(
-            said.contains("it must hold one to eight PEM blocks"),
+            said.contains("it must contain one to eight CERTIFICATE PEM blocks"),
             "{said}"
         );
         assert_eq!(master.requests(), 0);
@@ -166,7 +163,7 @@ fn file_without_one_to_eight_cas_is_refused() {
     let master = Master::new();
     master.dir.write("ca.crt", &one[..200]);
     master.set_without_ssh(&ca, "");
-    master.fails(&[], 78, "it holds broken PEM");
+    master.fails(&[], 78, "malformed PEM");
     assert_eq!(master.requests(), 0);
     let master = Master::new();
     master.dir.write("ca.crt", one.repeat(8));

@@ -132,19 +132,19 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 serve(other, "get-certificate")
             ),
             65,
-            "is not signed by a CA in place: the signer's has the SHA-256 ",
+            "is not signed by an installed CA: the signer's has the SHA-256 ",
         ),
         lie(
             "for another name",
             certify("client.key", "kubemaster-2", "-days 1", "name"),
             65,
-            "is for another name: kubemaster-2",
+            "is for a different name: kubemaster-2",
         ),
         lie(
             "for another key",
             certify("foreign.key", name, "-days 1", "key"),
             65,
-            "is for another key than this master's",
+            "is for a different key",
         ),
         lie(
             "expired",
@@ -155,7 +155,7 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 "expired",
             ),
             65,
-            "is valid from 2020-01-01T00:00:00Z to 2020-01-02T00:00:00Z, and it is ",
+            "is valid from 2020-01-01T00:00:00Z to 2020-01-02T00:00:00Z, but it is ",
         ),
         lie(
             "of the future",
@@ -172,7 +172,7 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
             "of a CA of the same name",
             serve(namesake, name),
             65,
-            "is not signed by a CA in place",
+            "is not signed by an installed CA",
         ),
         lie(
             "a server's",
@@ -207,13 +207,13 @@ fn lies(ca: &Ca, other: &Ca, namesake: &Ca, master: &Master) -> Vec<Lie> {
                 "names",
             ),
             65,
-            "its alternative names are not that name alone",
+            "its subjectAltName must contain only that name",
         ),
         lie(
             "without alternative names",
             extended("extendedKeyUsage=clientAuth\n", "no-names"),
             65,
-            "its alternative names are not that name alone",
+            "its subjectAltName must contain only that name",
         ),
         lie(
             "noise",

@@ -20,7 +20,7 @@ fn first_run_creates_key_and_gets_certificates() {
     let identity = format!("identity = {:?}", sshd.dir.join("client"));
     master.set(&[sshd.place()], &identity);
     let said = master.renews(&[]);
-    assert!(said.contains("made the key "), "{said}");
+    assert!(said.contains("created the key "), "{said}");
     assert!(said.contains("installed the CA certificate of "), "{said}");
     let renewed = format!("renewed by {}: ", sshd.place());
     assert!(said.contains(&renewed), "{said}");
@@ -164,7 +164,7 @@ fn unusable_key_is_kept_and_reported() {
         master.fails(
             &["--force"],
             78,
-            "move it away, and the next run makes a new one",
+            "move it away, and the next run creates a new one",
         );
         assert_eq!(master.read("client.key"), before, "{make}");
         assert_eq!(master.requests(), 0, "{make}");

@@ -60,7 +60,7 @@ fn connection_that_ends_before_the_login_is_explained() {
         (
             free_port(),
             "Connection refused",
-            "sshd does not listen there: systemctl status ssh on the signer",
+            "sshd is not listening there: run 'systemctl status ssh' on the signer",
         ),
     ] {
         let master = master(&format!("127.0.0.1:{port}"), "");
@@ -72,7 +72,7 @@ fn connection_that_ends_before_the_login_is_explained() {
     master.fails(
         &[],
         69,
-        "name an address in signers, or repair name resolution",
+        "use an IP address in signers, or fix name resolution on this host",
     );
 }
 
@@ -90,7 +90,7 @@ fn login_that_is_not_permitted_is_explained_and_not_retried() {
     let said = master.fails(
         &[],
         69,
-        "the login is not permitted: run etcd-signer check on the signer",
+        "the login is not permitted: run 'etcd-signer check' on the signer",
     );
     assert!(said.contains("Permission denied"), "{said}");
     assert_eq!(said.matches("no answer: ").count(), 1, "{said}");

@@ -28,7 +28,7 @@ fn status_table_and_exit_code_agree() {
     let (code, said) = table(&master);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("ca.crt: it is missing"), "{said}");
-    assert!(said.contains("renew has not run yet"), "{said}");
+    assert!(said.contains("renew has never completed"), "{said}");
 
     master.renews(&[]);
     let (code, said) = table(&master);
@@ -64,7 +64,7 @@ fn status_table_and_exit_code_agree() {
     let (code, said) = table(&master);
     assert_eq!(code, Some(2), "{said}");
     assert!(
-        said.contains("unusable: it is not signed by a CA in place"),
+        said.contains("unusable: it is not signed by an installed CA"),
         "{said}"
     );
 }

@@ -139,12 +139,15 @@ fn changed_ca_is_refused_with_both_fingerprints() {
     let said = master.fails(
         &["--force"],
         65,
-        "is not signed by a CA in place: the signer's has the SHA-256 ",
+        "is not signed by an installed CA: the signer's has the SHA-256 ",
     );
     for file in [other.dir.join("ca.crt"), master.dir.join("ca.crt")] {
         assert!(said.contains(&fingerprint(&file)), "{said}");
     }
-    assert!(said.contains("if the CA was replaced on purpose"), "{said}");
+    assert!(
+        said.contains("only if you replaced the CA deliberately"),
+        "{said}"
+    );
     assert_eq!(files(&master), before);
     // The operator puts the new one there: the next run renews.
     fs::copy(other.dir.join("ca.crt"), master.dir.join("ca.crt")).unwrap();
@@ -186,7 +189,7 @@ fn second_run_gives_up_while_the_first_works() {
     let lock = File::open(master.dir.join("state/lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let said = master.renews(&["--force"]);
-    assert_eq!(said, "another run is at work: nothing done\n");
+    assert_eq!(said, "another run is in progress: nothing to do\n");
     assert_eq!(files(&master), before);
     drop(lock);
     master.renews(&["--force"]);
@@ -254,7 +257,7 @@ fn missing_permission_is_reported_and_changes_nothing() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("not checked, this account may not read it"),
+        said.contains("not checked, because this user cannot read it"),
         "{said}"
     );
 }
@@ -396,5 +399,5 @@ fn hook_runs_once_for_each_replacement() {
     // One that does not end is ended.
     let sleep = master.script("sleep", "#!/bin/sh\nsleep 300\n");
     master.set_without_ssh(&ca, &format!("hook = [{sleep:?}]\nhook_timeout = \"1s\""));
-    master.fails(&["--force"], 71, "did not end within 1 s");
+    master.fails(&["--force"], 71, "did not finish within 1 s");
 }
