@@ -2,8 +2,8 @@
 //!
 //! Everything that can be known is checked before the first change (`host`, and the checks of
 //! `init` and `join`). Each step is noted in the `journal`, on disk, before it is taken; a run that
-//! fails takes back its own steps (`take_back`), and one that was cut off is finished or taken back
-//! by the next (`recover`). etcd is asked through `etcdctl`, this host's programs run through
+//! fails rolls back its own steps (`take_back`), and one that was interrupted is completed or rolled
+//! back by the next (`recover`). etcd is asked through `etcdctl`, this host's programs run through
 //! `tool`.
 
 pub(crate) mod cli;
@@ -88,7 +88,9 @@ fn change(
         match &lock {
             // A run that is killed may leave a program behind that is still at work.
             Some(lock) => lock.pass_to_children(),
-            None => refuse!("another run of this program is at work"),
+            None => {
+                refuse!("another run of this program is in progress: wait until it has finished")
+            }
         }
         catch_signals();
     }
@@ -104,7 +106,7 @@ fn catch_signals() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         signals.add(signal);
     }
-    // Without it, a signal ends this at once, and the next run takes it back.
+    // Without it, a signal ends this at once, and the next run rolls it back.
     if signals.thread_block().is_ok() {
         std::thread::spawn(move || {
             while signals.wait().is_ok() {
@@ -138,7 +140,8 @@ fn init_or_join(
     host::check_programs()?;
     if Path::new(SETUP_LEAVING).exists() {
         refuse!(
-            "this host was leaving its cluster, and that was cut off: etcd-signer-setup leave finishes it"
+            "this host was leaving its cluster, and that was interrupted: run 'etcd-signer-setup \
+             leave' to complete it"
         );
     }
     if let Ok(done) = fs::read_to_string(SETUP_DONE) {
@@ -147,8 +150,8 @@ fn init_or_join(
             console.journal.close()?;
         }
         refuse!(
-            "this host has been set up already ({}): nothing is done twice; to set it up anew, \
-             etcd-signer-setup leave comes first",
+            "this host has been set up already ({}): to set it up again, run 'etcd-signer-setup \
+             leave' first",
             done.trim()
         );
     }
@@ -173,8 +176,8 @@ fn init_or_join(
     } else {
         if console.dry_run {
             refuse!(
-                "an earlier run was cut off: run this without --dry-run, which finishes it or \
-                 takes it back"
+                "an earlier run was interrupted: run this without --dry-run, which completes it or \
+                 rolls it back"
             );
         }
         console.begin_log()?;
@@ -195,11 +198,11 @@ fn init_or_join(
     if !console.dry_run {
         console.complain(&error.to_string());
         if resumes {
-            console.say("what was done before stays: put that right, and start this again");
+            console.say("what was done is kept: fix the error, and run this again");
         } else if !console.journal.is_empty() {
-            console.say("taking back what was done");
+            console.say("rolling back what was done");
             take_back(console, Origin::ThisRun)?;
-            console.say("nothing of it is left: this can be started again");
+            console.say("everything was rolled back: this can be run again");
         } else if console.is_logging() {
             console.say("nothing was changed");
         }

@@ -20,9 +20,8 @@ pub(crate) enum SetupInvocation {
 
 /// Makes this host a member of an etcd cluster, and its signer; takes it out again.
 ///
-/// A run that fails before anything was changed has changed nothing. One that fails later takes
-/// back what it did, and can be started again. What it did is in
-/// /var/log/etcd-signer-first-boot.log.
+/// A run that fails while it checks this host has changed nothing. One that fails later rolls back
+/// what it did, and can be run again. The log is /var/log/etcd-signer-first-boot.log.
 #[derive(Parser)]
 #[command(name = "etcd-signer-setup", version)]
 struct SetupCli {
@@ -53,15 +52,16 @@ pub(crate) struct Common {
     /// This member's name: a DNS name, in lower case [default: the host's name, without its domain]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<String>,
-    /// Its address for peers and clients; two with a comma, IPv4 and IPv6, and etcd listens on both
-    /// [default: the one that is used towards the leader, or towards other networks]
+    /// Its address for peers and clients, or an IPv4 and an IPv6 address, separated by a comma; etcd
+    /// then listens on both [default: the source address of connections to the leader, or to other
+    /// networks]
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
     pub(crate) address: Vec<IpAddr>,
-    /// Only say what would be done
+    /// Only print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Take back what an earlier run did that was cut off, although its etcd may be in use; NAME is
-    /// the member's. The CA and the member's data are moved aside
+    /// Roll back an earlier run that was interrupted, although its etcd may be in use; NAME is the
+    /// member's name. The CA and the member's data are moved aside
     #[arg(long, value_name = "NAME")]
     pub(crate) take_back: Option<String>,
 }
@@ -70,8 +70,8 @@ pub(crate) struct Common {
 pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The networks that may ask this signer, with commas: the control plane's [default: the
-    /// network that the address is in]
+    /// The control plane's networks, which may use this signer, separated by commas [default: the
+    /// network of the address]
     #[arg(long, value_name = "NETWORKS")]
     pub(crate) networks: Option<String>,
 }
@@ -80,41 +80,41 @@ pub(crate) struct InitArgs {
 pub(crate) struct JoinArgs {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The leader's address
+    /// The address of the leader, the host that signs
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) signer_ip: IpAddr,
     /// The port of sshd on the leader
     #[arg(long, value_name = "PORT", default_value_t = 22)]
     pub(crate) ssh_port: u16,
     /// SHA-256 of the CA certificate, as init prints it; without it, the certificate that the
-    /// leader's address sends is trusted
+    /// leader sends is trusted
     #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
     pub(crate) ca_fingerprint: Option<String>,
-    /// How root on the leader is reached over ssh, to have this member's certificate signed and its
-    /// clock compared; another user needs sudo without a password there [default: root@ADDRESS]
+    /// The login on the leader that signs this member's certificate and reads the clock there; a user
+    /// other than root needs sudo without a password [default: root@ADDRESS]
     #[arg(long, value_name = "USER@HOST", value_parser = admin)]
     pub(crate) admin: Option<String>,
-    /// The first of two steps without such access: write the request to this file, and stop
+    /// Without such access, the first of two steps: write the request to this file, and stop
     #[arg(long, value_name = "FILE", conflicts_with = "certificate")]
     pub(crate) csr_out: Option<PathBuf>,
-    /// The second step: go on with the certificate that was signed for the request
+    /// The second step: continue with the certificate that was signed for the request
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LeaveArgs {
-    /// Only say what would be done
+    /// Only print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// The backup of the CA, which is decrypted and compared with the key in place: needed where no
-    /// other signer answers
+    /// A backup of the CA, which is decrypted and compared with the installed key. Needed if no other
+    /// signer answers
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_backup: Option<PathBuf>,
     /// A file with an age or SSH private key, for a backup that was made with --recipient
     #[arg(long, value_name = "FILE", requires = "ca_backup")]
     pub(crate) identity: Vec<PathBuf>,
-    /// Leave also as the last member: the cluster ends with it
+    /// Leave even as the last member, which ends the cluster
     #[arg(long)]
     pub(crate) last_member: bool,
 }
@@ -146,7 +146,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     };
     if name.starts_with("kubemaster-") || ["etcd-signer", "localhost"].contains(&name.as_str()) {
         return Err(format!(
-            "{name} cannot be a member's name: give another with --name"
+            "{name} cannot be a member's name: choose another with --name"
         ));
     }
     Ok(name)
@@ -155,7 +155,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 fn address(text: &str) -> Result<IpAddr, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     bare.parse()
-        .map_err(|_| "an IP address is needed, not a name".to_owned())
+        .map_err(|_| "it must be an IP address, not a name".to_owned())
 }
 
 fn fingerprint(text: &str) -> Result<String, String> {

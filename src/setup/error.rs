@@ -19,8 +19,7 @@ pub(super) enum SetupError {
     #[error("interrupted")]
     Interrupted,
     #[error(
-        "not all of it could be taken back. What is left is in {}: start this again, and it tries \
-         once more",
+        "not everything could be rolled back. What is left is in {}: run this again to retry",
         LOG
     )]
     Left,

@@ -82,7 +82,7 @@ pub(super) fn own_addresses(
         let first = || own.iter().map(|own| own.address).find(is_reachable);
         match routed.or_else(first) {
             Some(address) => vec![address],
-            None => refuse!("this host has no address that others can reach: give --address"),
+            None => refuse!("this host has no address that others can reach: use --address"),
         }
     } else {
         given.to_vec()
@@ -152,16 +152,16 @@ pub(super) fn check(addresses: &[IpAddr]) -> Result<Host, SetupError> {
     ] {
         if Path::new(path).symlink_metadata().is_ok() {
             refuse!(
-                "{path} exists: this host is a signer or a member already. If that is over: \
-                 etcd-signer-setup leave; or move {PKI} away first, it may hold the only key to a \
-                 cluster"
+                "{path} exists: this host is a signer or a member already. If it is no \
+                 longer, run 'etcd-signer-setup leave', or move {PKI} away, which may hold the only \
+                 key to a cluster"
             );
         }
     }
     require_empty(DATA)?;
     let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
     if !accounts.lines().any(|line| line.starts_with("etcd:")) {
-        refuse!("there is no user etcd: install etcd-server");
+        refuse!("user etcd does not exist: install etcd-server");
     }
     check_defaults()?;
     let etcd_is_untouched = check_etcd(addresses)?;
@@ -173,7 +173,7 @@ pub(super) fn check(addresses: &[IpAddr]) -> Result<Host, SetupError> {
 fn require_empty(folder: &str) -> Result<(), SetupError> {
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         refuse!(
-            "{folder} is not empty: it may be a member's data. If that is over, move it away first"
+            "{folder} is not empty: it may be a member's data. If it is not needed any more, move it away"
         );
     }
     Ok(())
@@ -190,9 +190,7 @@ fn check_defaults() -> Result<(), SetupError> {
             || arguments.is_some_and(|value| !value.trim_matches(['"', '\'', ' ']).is_empty())
     });
     if is_set {
-        refuse!(
-            "/etc/default/etcd has settings in force: somebody has configured etcd here before"
-        );
+        refuse!("/etc/default/etcd contains settings: etcd has been configured here before");
     }
     Ok(())
 }
@@ -202,8 +200,8 @@ fn check_etcd(addresses: &[IpAddr]) -> Result<bool, SetupError> {
     if is_active(SERVICE) {
         if !matches!(etcdctl::unprotected_revision(), Ok(1)) {
             refuse!(
-                "an etcd that has been used runs here (systemctl status etcd): nothing is set up \
-                 over it"
+                "an etcd that has been used is running here, and is not replaced (see 'systemctl \
+                 status etcd')"
             );
         }
         return Ok(true);
@@ -302,7 +300,7 @@ pub(super) fn check_sshd(sshd: &SshdSettings) -> Result<(), SetupError> {
         );
     }
     if let Some(line) = sshd.exclusion_of(SIGNER) {
-        refuse!("sshd lets no master in: {line}");
+        refuse!("sshd would let no master log in: {line}");
     }
     Ok(())
 }

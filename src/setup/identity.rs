@@ -119,11 +119,13 @@ pub(super) fn check_certificate(
         identity.sign_options().join(" ")
     );
     let Some(found) = MemberCertificate::parse(certificate, Some(ca)) else {
-        return Err("the certificate cannot be read: is it whole, and PEM?".to_owned());
+        return Err(
+            "the certificate cannot be parsed: it must be PEM, and may be truncated".to_owned(),
+        );
     };
     if found.public_key.as_ref() != Some(key.public_key()) {
         return Err(
-            "the certificate is for another key: it was signed for another request".to_owned(),
+            "the certificate is for a different key: it was signed for another request".to_owned(),
         );
     }
     if !found.is_the_cas {
@@ -133,7 +135,9 @@ pub(super) fn check_certificate(
         );
     }
     if now < found.not_before || now > found.not_after {
-        return Err("the certificate is not in force: is the clock right?".to_owned());
+        return Err(
+            "the certificate is expired or not yet valid: check this host's clock".to_owned(),
+        );
     }
     if found.common_name != MEMBER || found.is_ca || !found.is_for_server_and_client {
         return Err(format!("the certificate is not a member's: {sign}"));
@@ -182,7 +186,7 @@ pub(super) fn install_pki(
 pub(super) fn etcd_account() -> Result<(u32, u32), SetupError> {
     match crate::system::account::named("etcd") {
         Some(account) => Ok((account.uid, account.gid)),
-        None => refuse!("there is no user etcd: install etcd-server"),
+        None => refuse!("user etcd does not exist: install etcd-server"),
     }
 }
 
@@ -304,13 +308,13 @@ mod tests {
             check_certificate(certificate, key, &ca.certificate(), &identity(), now()).unwrap_err()
         };
         let good = ca.sign(&key, MEMBERS, IN_FORCE);
-        assert!(refusal(&good, &other_key).contains("another key"));
-        assert!(refusal(&good[..good.len() / 2], &key).contains("cannot be read"));
+        assert!(refusal(&good, &other_key).contains("different key"));
+        assert!(refusal(&good[..good.len() / 2], &key).contains("cannot be parsed"));
         let signed = other_ca.sign(&key, MEMBERS, IN_FORCE);
         assert!(refusal(&signed, &key).contains("not signed by this CA"));
         let expired = "-startdate 20200101000000Z -enddate 20200201000000Z";
         let signed = ca.sign(&key, MEMBERS, expired);
-        assert!(refusal(&signed, &key).contains("not in force"));
+        assert!(refusal(&signed, &key).contains("not yet valid"));
         for (extensions, words) in [
             ("extendedKeyUsage=serverAuth,clientAuth", "not for 10.0.0.2"),
             (

@@ -79,7 +79,7 @@ pub(super) fn init(
     console.will_undo(Entry::Unlock)?;
     console.try_step(
         "making the program and sshd's drop-in immutable",
-        "etcd-signer check goes on warning of it",
+        "until it is, 'etcd-signer check' warns",
         || run(Call::new("etcd-signer-lock").args(["lock"])),
     )?;
     console.step("checking this host", checked)?;
@@ -121,7 +121,9 @@ fn networks(args: &InitArgs, addresses: &[OwnAddress]) -> Result<String, SetupEr
     }
     let own: Vec<String> = addresses.iter().filter_map(OwnAddress::network).collect();
     if own.is_empty() {
-        refuse!("which networks may ask this signer cannot be told from its address: --networks");
+        refuse!(
+            "cannot determine from its address which networks may use this signer: use --networks"
+        );
     }
     Ok(own.join(","))
 }
@@ -189,7 +191,7 @@ fn make_ca(console: &mut Console) -> Result<(), SetupError> {
     console.step("making the CA", || {
         run(Call::new("etcd-signer").args(["ca", "init", "--directory", PKI]))?;
         let Some(signer) = crate::system::account::signer() else {
-            return Err("there is no account signer: install the package etcd-signer".to_owned());
+            return Err("user signer does not exist: install the package etcd-signer".to_owned());
         };
         std::os::unix::fs::chown(CA_KEY, Some(signer.uid), Some(signer.gid))
             .map_err(|error| format!("{CA_KEY}: {error}"))?;
@@ -280,7 +282,7 @@ pub(super) fn healthy() -> Result<String, String> {
 
 fn open(console: &mut Console, networks: &str, address: IpAddr) -> Result<(), SetupError> {
     console.will_undo(Entry::Close)?;
-    console.step(&format!("letting {networks} ask this signer"), || {
+    console.step(&format!("opening this signer to {networks}"), || {
         run(Call::new("etcd-signer-endpoint").args(["open", "--networks", networks]))
     })?;
     // As a master would ask, from this host's own address, which the networks need not include.
@@ -293,7 +295,10 @@ fn open(console: &mut Console, networks: &str, address: IpAddr) -> Result<(), Se
             if sent == own {
                 Ok(String::new())
             } else {
-                Err(format!("it answered with something else: {}", sent.trim()))
+                Err(format!(
+                    "it did not send the CA certificate, but: {}",
+                    sent.trim()
+                ))
             }
         })?;
         console.step("asking it for the members", || {
@@ -302,10 +307,7 @@ fn open(console: &mut Console, networks: &str, address: IpAddr) -> Result<(), Se
             if sent.lines().any(|line| line == own) {
                 Ok(sent)
             } else {
-                Err(format!(
-                    "it answered with others than {own}: {}",
-                    sent.trim()
-                ))
+                Err(format!("expected {own}, but it answered: {}", sent.trim()))
             }
         })?;
     } else {

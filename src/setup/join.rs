@@ -119,7 +119,7 @@ pub(super) fn join(
     // A host that was a signer once: it would refuse every master that asks it.
     console.try_step(
         "closing the signer's login, as this host has no CA key",
-        "etcd-signer-endpoint close",
+        "run 'etcd-signer-endpoint close'",
         || run(Call::new("etcd-signer-endpoint").args(["close"])),
     )?;
     if console.dry_run {
@@ -140,7 +140,7 @@ fn certify(
     let certified = if let Some(path) = &args.certificate {
         let pending = fs::read(PENDING_KEY).map(Zeroizing::new);
         let Ok(pending) = pending else {
-            refuse!("there is no request waiting for a certificate: --csr-out makes one");
+            refuse!("there is no request waiting for a certificate: use --csr-out to create one");
         };
         let key_pem = Zeroizing::new(String::from_utf8_lossy(&pending).into_owned());
         let key = match PrivateKey::from_pem(&pending, None) {
@@ -199,7 +199,7 @@ fn certify(
     if args.certificate.is_some() {
         let client = Identity::from_pem(&certified.certificate, &certified.key_pem);
         let Some(client) = client else {
-            refuse!("the certificate cannot be read: is it whole, and PEM?");
+            refuse!("the certificate cannot be parsed: it must be PEM, and may be truncated");
         };
         leader.compare_clock_of_etcd(&certified.ca, &client)?;
     }
@@ -237,7 +237,7 @@ fn write_request(
             identity.sign_options().join(" ")
         ),
         format!(
-            "and go on here: etcd-signer-setup join --signer-ip={} --name={} \
+            "Then continue here: etcd-signer-setup join --signer-ip={} --name={} \
              --address={}{fingerprint} --certificate=member.crt",
             args.signer_ip,
             identity.name,
@@ -299,18 +299,18 @@ fn inspect(
     if members.iter().any(is_own) {
         refuse!(
             "the cluster has a member with the name {} or the peer URL {} already. If it is gone \
-             for good: etcdctl member remove ID, on the leader",
+             for good, run 'etcdctl member remove ID' on the leader",
             identity.name,
             own_urls.join(" or ")
         );
     }
     if members.iter().any(|member| member.is_learner) {
-        refuse!("another member is joining (a learner): wait until it has, one at a time");
+        refuse!("another member is joining (a learner): wait until it has joined");
     }
     if members.iter().any(|member| member.name.is_empty()) {
         refuse!(
-            "the cluster has a member that never started: etcdctl member list, then etcdctl member \
-             remove ID, on the leader"
+            "the cluster has a member that never started: on the leader, run 'etcdctl member list', \
+             then 'etcdctl member remove ID'"
         );
     }
     let seen = Seen {

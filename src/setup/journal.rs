@@ -104,8 +104,8 @@ pub(super) enum JournalError {
     #[error(transparent)]
     FileSystem(#[from] FileSystemError),
     #[error(
-        "the journal of an unfinished run, {path}, has a line that is not known ({line}): another \
-         version wrote it: use that version to take the run back"
+        "the journal of an unfinished run, {path}, has an unknown line ({line}), so another \
+         version wrote it: use that version to roll the run back"
     )]
     Unknown { path: String, line: String },
 }

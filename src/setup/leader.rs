@@ -106,7 +106,7 @@ impl<'a> Leader<'a> {
         match &self.args.ca_fingerprint {
             None => say(&format!(
                 "the CA's fingerprint is {found}: compare it with the one that init printed, or \
-                 give --ca-fingerprint"
+                 use --ca-fingerprint"
             )),
             Some(expected) if *expected == found => {}
             Some(_) => refuse!(
@@ -183,8 +183,8 @@ impl<'a> Leader<'a> {
     pub(super) fn hint_of_urls(&self) -> String {
         self.client_urls().map_or_else(String::new, |urls| {
             format!(
-                ". The members' client URLs are {urls}: give --signer-ip with an address of the \
-                 leader among these"
+                ". The members' client URLs are {urls}: use --signer-ip with one of these that \
+                 is the leader's"
             )
         })
     }
@@ -220,7 +220,7 @@ fn compare(before: i64, theirs: i64) -> Result<(), SetupError> {
     };
     if skew > MAX_SKEW {
         refuse!(
-            "this host's clock and the leader's differ by {skew} s: set them right first (chrony, \
+            "this host's clock and the leader's differ by {skew} s: correct them first (chrony, \
              systemd-timesyncd)"
         );
     }

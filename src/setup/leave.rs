@@ -25,7 +25,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What a run that was cut off needs to go on, in [`SETUP_LEAVING`].
+/// What an interrupted run needs to continue, in [`SETUP_LEAVING`].
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Leaving {
     name: String,
@@ -70,8 +70,8 @@ impl Leaving {
 pub(super) fn leave(console: &mut Console, args: &LeaveArgs) -> Result<ExitCode, SetupError> {
     if !console.journal.is_empty() {
         refuse!(
-            "a run of {} was cut off on this host: start that again first, which finishes it or takes \
-             it back",
+            "a run of {} was interrupted on this host: run that again first, which completes it or \
+             rolls it back",
             console
                 .journal
                 .run()
@@ -81,7 +81,7 @@ pub(super) fn leave(console: &mut Console, args: &LeaveArgs) -> Result<ExitCode,
     let leaving = match Leaving::load()? {
         Some(leaving) => {
             console.begin_log()?;
-            console.say("an earlier leave was cut off: going on from there");
+            console.say("an earlier leave was interrupted: continuing from there");
             leaving
         }
         None => {
@@ -97,7 +97,7 @@ pub(super) fn leave(console: &mut Console, args: &LeaveArgs) -> Result<ExitCode,
     if let Err(error) = go(console, leaving) {
         if !console.dry_run {
             console.complain(&error.to_string());
-            console.say("what was done stays: put that right, and start this again");
+            console.say("what was done is kept: fix the error, and run this again");
             return Ok(error.code());
         }
         return Err(error);
@@ -109,7 +109,7 @@ pub(super) fn leave(console: &mut Console, args: &LeaveArgs) -> Result<ExitCode,
 fn may_leave(args: &LeaveArgs) -> Result<Leaving, SetupError> {
     let Ok(settings) = fs::read_to_string(ENVIRONMENT) else {
         refuse!(
-            "{ENVIRONMENT} is missing: this host is no member that etcd-signer-setup has set up"
+            "{ENVIRONMENT} is missing: this host was not set up as a member by etcd-signer-setup"
         );
     };
     let settings = etcd_settings::parse(&settings);
@@ -130,7 +130,8 @@ fn may_leave(args: &LeaveArgs) -> Result<Leaving, SetupError> {
     let own_urls = list("ETCD_ADVERTISE_CLIENT_URLS");
     if name.is_empty() || peer_urls.is_empty() {
         refuse!(
-            "{ENVIRONMENT} has no ETCD_NAME, or no ETCD_INITIAL_ADVERTISE_PEER_URLS: who this host is cannot be told"
+            "{ENVIRONMENT} has no ETCD_NAME, or no \
+             ETCD_INITIAL_ADVERTISE_PEER_URLS: cannot determine which member this host is"
         );
     }
     let members = members(&own_urls)?;
@@ -179,7 +180,7 @@ fn members(own_urls: &[String]) -> Result<Vec<Member>, SetupError> {
     match as_told_here {
         Ok(members) => Ok(members),
         Err(error) => refuse!(
-            "no member of the cluster answers (has it a quorum?), so nobody can remove this host: {}",
+            "no member of the cluster answers (it may have no quorum), so this host cannot be removed: {}",
             if why.is_empty() {
                 error.to_string()
             } else {
@@ -195,8 +196,8 @@ fn check_quorum(votes: bool, others: &[&Member], args: &LeaveArgs) -> Result<(),
     if voters.is_empty() {
         if !args.last_member {
             refuse!(
-                "this is the last voting member: the cluster, and what is in it, ends with it. If \
-                 that is meant: --last-member"
+                "this is the last voting member: the cluster and its data would be lost. If that \
+                 is intended, use --last-member"
             );
         }
         return Ok(());
@@ -317,7 +318,7 @@ fn check_backup(backup: &Path, identities: &[PathBuf]) -> Result<(), SetupError>
         let own = fs::read(Path::new(PKI).join(file)).unwrap_or_default();
         if !is_same_pem(&saved, &own) {
             refuse!(
-                "--ca-backup {}: it holds another {file} than {PKI}: make a new backup (etcd-signer ca \
+                "--ca-backup {}: it contains a different {file} than {PKI}: make a new backup (etcd-signer ca \
                  backup)",
                 escape(backup.as_os_str().as_encoded_bytes())
             );
@@ -366,7 +367,7 @@ fn go(console: &mut Console, mut leaving: Leaving) -> Result<(), SetupError> {
     console.step("stopping etcd", service::stop)?;
     console.try_step(
         "making the program and sshd's drop-in changeable",
-        "etcd-signer-lock unlock",
+        "run 'etcd-signer-lock unlock'",
         || run(Call::new("etcd-signer-lock").args(["unlock"])),
     )?;
     let aside = leaving.aside.clone();

@@ -1,4 +1,4 @@
-//! A run that was cut off: the next one finishes it, or takes it back.
+//! A run that was interrupted: the next one completes it, or rolls it back.
 
 use super::console::Console;
 use super::error::{SetupError, refuse};
@@ -14,7 +14,7 @@ use std::path::Path;
 /// What became of the earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovery {
-    /// It is taken back: this run begins from nothing.
+    /// It is rolled back: this run begins from nothing.
     TakenBack,
     /// It got as far as an etcd that serves: this run does the rest.
     Finish,
@@ -23,7 +23,7 @@ pub(super) enum Recovery {
 /// How long an etcd may take that was started before, in seconds.
 const TIME: u64 = 60;
 
-/// Finds out how far the earlier run got. It is not taken back where its etcd may be in use,
+/// Finds out how far the earlier run got. It is not rolled back where its etcd may be in use,
 /// unless the operator names the member.
 ///
 /// # Errors
@@ -42,8 +42,8 @@ pub(super) fn recover(
     if let Some(told) = told {
         if told != earlier_name {
             refuse!(
-                "--take-back {told}: the run that was cut off set up {earlier_name}: nothing is \
-                 taken back"
+                "--take-back {told}: the interrupted run set up {earlier_name}: nothing is rolled \
+                 back"
             );
         }
         return all(console);
@@ -52,14 +52,14 @@ pub(super) fn recover(
         return all(console);
     }
     let by_name = format!(
-        "to undo it instead, with its CA and its data moved aside: etcd-signer-setup {command} \
-         --take-back {earlier_name}"
+        "to roll it back instead, with its CA and its data moved aside, run 'etcd-signer-setup \
+         {command} --take-back {earlier_name}'"
     );
     if votes(&console.journal) == Some(false) {
         // It only copies what the others have.
         return all(console);
     }
-    console.say("an earlier run was cut off: waiting for the etcd that it has started");
+    console.say("an earlier run was interrupted: waiting for the etcd that it has started");
     let client = installed_client(&format!("https://127.0.0.1:{}", etcd_settings::CLIENT_PORT));
     let started = service::start().and_then(|_| {
         service::wait_for(TIME, || client.health().map_err(|error| error.to_string()))
@@ -69,9 +69,9 @@ pub(super) fn recover(
             return all(console);
         }
         refuse!(
-            "an earlier {earlier_command} was cut off, and the etcd that it has started does not \
-             become healthy: {why}: its data in {DATA} may be a cluster's, and stays: repair it and \
-             start this again; {by_name}"
+            "an earlier {earlier_command} was interrupted, and the etcd that it has started does not \
+             become healthy: {why}: its data in {DATA} may belong to a cluster, and is kept: repair \
+             it and run this again; {by_name}"
         );
     }
     let settings = fs::read_to_string(ENVIRONMENT).unwrap_or_default();
@@ -86,18 +86,18 @@ pub(super) fn recover(
             );
     if !is_same {
         refuse!(
-            "an earlier {earlier_command} was cut off when etcd was healthy already, as {} at {}: \
-             finish it with the same options; {by_name}",
+            "an earlier {earlier_command} was interrupted when etcd was already healthy, as {} at {}: \
+             run it again with the same options to complete it; {by_name}",
             settings.get("ETCD_NAME").unwrap_or(&"?"),
             settings.get("ETCD_ADVERTISE_CLIENT_URLS").unwrap_or(&"?"),
         );
     }
-    console.say("etcd is healthy: going on from there");
+    console.say("etcd is healthy: continuing from there");
     Ok(Recovery::Finish)
 }
 
 fn all(console: &mut Console) -> Result<Recovery, SetupError> {
-    console.say("an earlier run was cut off: taking back what it did");
+    console.say("an earlier run was interrupted: rolling back what it did");
     take_back(console, Origin::EarlierRun)?;
     Ok(Recovery::TakenBack)
 }

@@ -19,13 +19,13 @@ use std::process::ExitCode;
 struct SetupStatus {
     /// `init` or `join`, when, and the member's name. Empty if neither has finished.
     set_up: String,
-    /// A run that was cut off: `init`, `join` or `leave`.
+    /// A run that was interrupted: `init`, `join` or `leave`.
     unfinished: Option<String>,
     /// The member's name in etcd's settings.
     name: Option<String>,
     /// Whether the CA key is on this host.
     is_signer: bool,
-    /// Why the members cannot be told.
+    /// Why the members are not known.
     error: Option<String>,
     members: Vec<MemberStatus>,
 }
@@ -118,7 +118,7 @@ impl SetupStatus {
         if let Some(command) = &self.unfinished {
             let _ = writeln!(
                 text,
-                "unfinished: {command} was cut off: start it again, which finishes it or takes it \
+                "unfinished: {command} was interrupted: run it again, which completes it or rolls it \
                  back (its log is {LOG})"
             );
         }

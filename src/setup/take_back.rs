@@ -1,4 +1,4 @@
-//! How each step of a run that has failed, or was cut off, is taken back on this host.
+//! How each step of a run that has failed, or was interrupted, is rolled back on this host.
 
 use super::clock::stamp;
 use super::console::Console;
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) enum Origin {
     /// This run's, moments ago.
     ThisRun,
-    /// A run's that was cut off, who knows when. What it made may have been used since: the CA and
+    /// An interrupted run's, who knows when. What it made may have been used since: the CA and
     /// a member's data are moved aside, and never removed.
     EarlierRun,
 }
@@ -38,7 +38,7 @@ pub(super) fn take_back(console: &mut Console, origin: Origin) -> Result<(), Set
         |entry, why| {
             words
                 .borrow_mut()
-                .push(format!("not taken back ({entry}): {why}"));
+                .push(format!("not rolled back ({entry}): {why}"));
         },
     );
     console.journal = journal;

@@ -47,11 +47,11 @@ ok "the program and the drop-in are immutable" on n1 '! touch /usr/bin/etcd-sign
 changes_nothing n1 "init again, from a saved copy" "set up already" saved_copy n1 init
 changes_nothing n1 "join, from a saved copy" "set up already" saved_copy n1 join --signer-ip=10.77.0.12
 on n1 'echo "file /etc/etcd/pki/ca.key" >/var/lib/etcd-signer/first-boot.undo'
-refused "a finished run takes nothing back, whatever an earlier one has noted" "set up already" saved_copy n1 init
+refused "a completed run rolls nothing back, whatever an earlier one has noted" "set up already" saved_copy n1 init
 ok "  the CA key is there" on n1 'test -s /etc/etcd/pki/ca.key'
 on n4 'mkdir -p /etc/etcd/pki /var/lib/etcd-signer; echo precious >/etc/etcd/pki/ca.key; echo "file /etc/etcd/pki/ca.key" >/var/lib/etcd-signer/first-boot.undo'
 refused "an unfinished run of long ago" "moved aside" first_boot n4 join --signer-ip=10.77.0.99
-ok "  took back nothing that may be somebody's" on n4 'grep -q precious /var/lib/etcd-signer/aside/ca.key.*'
+ok "  rolled back nothing that may be somebody's" on n4 'grep -q precious /var/lib/etcd-signer/aside/ca.key.*'
 changes_nothing n1 "an upgrade while locked" "unlock" on n1 "dpkg -i /root/$(basename "$package")"
 ok "  the installed package works on" as_master n1 get-certificate
 ok "a master gets its certificate" master kubemaster-s1 n1
@@ -127,7 +127,7 @@ changes_nothing n2 "a clock that is two minutes behind" "differ by 1" first_boot
 on n1 'rm /usr/local/bin/date'
 untouched_cluster
 on n2 'mkdir -p /etc/systemd/system/etcd.service.d; printf "[Service]\nExecStart=\nExecStart=/bin/false\n" >/etc/systemd/system/etcd.service.d/zz-broken.conf; systemctl daemon-reload'
-refused "an etcd that does not start" "nothing of it is left" first_boot n2 join --signer-ip="$(address n1)"
+refused "an etcd that does not start" "everything was rolled back" first_boot n2 join --signer-ip="$(address n1)"
 untouched_cluster
 on n2 'rm -r /etc/systemd/system/etcd.service.d; systemctl daemon-reload'
 
@@ -146,9 +146,9 @@ done
 start_join
 wait_until "the join to add its host" 60 on n2 "grep -q 'starting etcd' /root/out"
 cut_cable n2
-wait_until "the cut-off join to give up" 120 sh -c "! ip netns exec n2 true || ! kill -0 $(first_process n2) || nsenter -t $(first_process n2) -m -p -n grep -q 'could be taken back\|nothing of it is left' /root/out"
+wait_until "the cut-off join to give up" 120 sh -c "! ip netns exec n2 true || ! kill -0 $(first_process n2) || nsenter -t $(first_process n2) -m -p -n grep -q 'could be rolled back\|everything was rolled back' /root/out"
 ok "cut off from the network: writes go on" writes_and_reads kubemaster-s1 n1
-ok "  it says what could not be taken back, and how" nsenter -t "$(first_process n2)" -m -p grep "etcdctl member remove ID" /root/out
+ok "  it says what could not be rolled back, and how" nsenter -t "$(first_process n2)" -m -p grep "etcdctl member remove ID" /root/out
 mend_cable n2
 
 section "Joins"

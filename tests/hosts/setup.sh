@@ -1,5 +1,5 @@
 #!/bin/bash
-# setup.sh: etcd-signer-setup on hosts as people have them, cut off at every step, and out of the
+# setup.sh: etcd-signer-setup on hosts as people have them, interrupted at every step, and out of the
 # cluster again. Sourced by run.sh, after lib.sh.
 # shellcheck disable=SC2016 # what is quoted is the hosts' to expand
 # shellcheck disable=SC2034,SC2154 # bed.sh
@@ -61,7 +61,7 @@ environment='export ETCDCTL_ENDPOINTS=https://192.0.2.9:2379 ETCDCTL_CACERT=/non
 output=$(on s1 "rm -rf /run/sshd; $environment etcd-signer-setup init --name S1.Example.COM") || { echo "$output"; exit 1; }
 echo "        ${output//$'\n'/$'\n'        }"
 ok "it is up, and says that nothing could be made immutable" grep -q "This host is the first member" <<<"$output"
-ok "check goes on warning of that" grep -q "^warn  immutable" <<<"$(on s1 'etcd-signer check || :')"
+ok "check warns of that" grep -q "^warn  immutable" <<<"$(on s1 'etcd-signer check || :')"
 ok "metrics need no certificate, from this host alone" on s1 'exec 3<>/dev/tcp/127.0.0.1/2381; printf "GET /metrics HTTP/1.0\r\n\r\n" >&3; grep -q "^etcd_server_has_leader 1" <&3'
 ok "status shows it" grep -qE "^cluster: .* s1.example.com voting, healthy" <<<"$(setup s1 status)"
 ok "a master gets its certificate" master kubemaster-s1 s1
@@ -85,7 +85,7 @@ section "leave"
 members_are() { wait_until "the members" 30 eval '[ "$(members s2 | wc -l)" = '"$1"' ]'; }
 refused "the only signer, without a backup" "--ca-backup" setup s1 leave
 on s1 'umask 077; age-keygen -o /root/identity 2>/dev/null; etcd-signer ca backup /root/ca.age --recipient "$(age-keygen -y /root/identity)"; etcd-signer ca init --directory /root/other >/dev/null; printf "ca_certificate = \"/root/other/ca.crt\"\nca_key = \"/root/other/ca.key\"\n" >/root/other.toml; etcd-signer ca backup /root/other.age --config /root/other.toml --recipient "$(age-keygen -y /root/identity)"' >/dev/null
-refused "  or with one of another CA" "it holds another" setup s1 leave --ca-backup /root/other.age --identity /root/identity
+refused "  or with one of another CA" "it contains a different" setup s1 leave --ca-backup /root/other.age --identity /root/identity
 refused "  or with one that cannot be decrypted" "--ca-backup" on s1 'age-keygen -o /root/wrong 2>/dev/null; etcd-signer-setup leave --ca-backup /root/ca.age --identity /root/wrong'
 cut_cable s2
 refused "where it would cost the quorum" "quorum" setup s1 leave --ca-backup /root/ca.age --identity /root/identity
@@ -106,8 +106,8 @@ for step in "removing this host" "stopping etcd" "moving data"; do
         grep -q '$step' /root/out || { cat /root/out; exit 1; }"
     ok "killed at «$step»: check says what to do" grep -q "^warn  setup .*etcd-signer-setup leave" <<<"$(on s3 etcd-signer check || :)"
 done
-refused "join does not go over it" "etcd-signer-setup leave finishes it" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
-ok "leave finishes it" setup s3 leave
+refused "join does not go over it" "run 'etcd-signer-setup leave' to complete it" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
+ok "leave completes it" setup s3 leave
 ok "  the others are two" members_are 2
 ok "  its data are aside, for root alone" on s3 '[ "$(stat -c %a /var/lib/etcd-signer/left.*)" = 700 ] && ls -d /var/lib/etcd-signer/left.*/cluster.* && ! [ -e /etc/etcd/pki ]'
 ok "  and its etcd does not run" on s3 '! systemctl -q is-active etcd && ! systemctl -q is-enabled etcd'
@@ -129,13 +129,13 @@ refused "the last member does not leave by mistake" "--last-member" setup s2 lea
 refused "  nor with the only copy of the CA" "--ca-backup" setup s2 leave --last-member
 ok "  but when told so" setup s2 leave --last-member --ca-backup /root/ca.age --identity /root/ca-identity
 
-section "init, cut off at every step"
+section "init, interrupted at every step"
 start_init() { on s3 "rm -f /root/out; setsid etcd-signer-setup init >/root/out 2>&1 </dev/null & echo \$! >/root/pid"; }
-for step in "making the CA" "making this member" "writing etcd" "starting etcd" "letting" "asking it for the members" "making the program" "checking this host"; do
+for step in "making the CA" "making this member" "writing etcd" "starting etcd" "opening this signer" "asking it for the members" "making the program" "checking this host"; do
     start_init
     on s3 "end=\$((\$(date +%s) + 90)); until grep -q '$step' /root/out; do [ \$(date +%s) -lt \$end ] || break; done; kill -KILL \$(cat /root/pid)
         grep -q '$step' /root/out || { cat /root/out; exit 1; }"
-    ok "killed at «$step»: check warns of it" grep -q "^warn  setup .*cut off" <<<"$(on s3 etcd-signer check || :)"
+    ok "killed at «$step»: check warns of it" grep -q "^warn  setup .*interrupted" <<<"$(on s3 etcd-signer check || :)"
     case $step in
         "making the program") # somebody joins meanwhile, and writes
             ok "  another host joins" setup s2 join --signer-ip=$NET.33
@@ -148,15 +148,15 @@ pull_plug s3
 boot s3
 wait_until "s3" 60 on s3 true
 refused "the others' names are not its own" "--take-back s2" setup s3 init --take-back s2
-ok "the next run finishes" grep -q "This host is the first member" <<<"$(setup s3 init 2>&1)"
+ok "the next run completes it" grep -q "This host is the first member" <<<"$(setup s3 init 2>&1)"
 ok "  with the CA that was there" same "$authority" "$(on s3 'sha256sum </etc/etcd/pki/ca.crt')"
 ok "  and the data" same data "$(ctl s3 get --print-value-only precious)"
 ok "  and both members" same 2 "$(members s3 | wc -l)"
 refused "set up once" "set up already" setup s3 init
-# Told so by name, all is taken back, and what cannot be made again is kept.
+# Told so by name, all is rolled back, and what cannot be made again is kept.
 ok "s2 leaves" setup s2 leave
 on s3 'rm /var/lib/etcd-signer/first-boot.done; printf "run init s3\nfile /etc/etcd/pki/ca.crt\nfile /etc/etcd/pki/ca.key\nfile /etc/etcd/pki/member.crt\nfile /etc/etcd/pki/member.key\nreload-units\nfile /etc/etcd/etcd.env\nfile /etc/etcd/etcdctl.env\nfile /etc/systemd/system/etcd.service.d/etcd-signer.conf\ndata /var/lib/etcd/cluster\nstop etcd.service\nclose\nunlock\n" >/var/lib/etcd-signer/first-boot.undo; sed -i "s/^Include/#Include/" /etc/ssh/sshd_config'
-refused "taken back without an Include line, as far as it goes" "needs the line" setup s3 init --take-back s3
+refused "rolled back without an Include line, as far as it goes" "needs the line" setup s3 init --take-back s3
 ok "  the CA key and the data are aside" on s3 'ls /var/lib/etcd-signer/aside/ca.key.* /var/lib/etcd-signer/aside/cluster.* -d && ! [ -e /etc/etcd/pki/ca.key ]'
 on s3 'sed -i "s/^#Include/Include/" /etc/ssh/sshd_config'
 

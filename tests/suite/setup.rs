@@ -20,7 +20,7 @@ fn wrong_arguments_are_one_line_and_64() {
         (&["join"], "--signer-ip <ADDRESS>"),
         (
             &["join", "--signer-ip", "leader"],
-            "an IP address is needed",
+            "it must be an IP address",
         ),
         (&["init", "--force"], "unexpected argument '--force'"),
         (
@@ -71,7 +71,7 @@ echo "exit $code"
 cat $state/aside/ca.key.* $state/aside/ca.crt.* $state/aside/cluster.*/member/db
 stat -c 'aside %a' $state/aside
 for path in /etc/etcd /var/lib/etcd/cluster $state/first-boot.undo; do [ ! -e $path ] || echo "left: $path"; done
-[ -e /etc/passwd ] || echo "the line that was cut off was acted on"
+[ -e /etc/passwd ] || echo "the truncated line was acted on"
 echo 'format /dev/sda' >$state/first-boot.undo
 etcd-signer-setup init --name=n2 2>&1 || echo "exit $?"
 cat $state/first-boot.undo
@@ -103,9 +103,6 @@ fn run_of_long_ago_takes_no_ca_key_and_no_data() {
         "{said}"
     );
     // A journal of another version is not guessed at, and stays.
-    assert!(
-        said.contains("a line that is not known (format /dev/sda)"),
-        "{said}"
-    );
+    assert!(said.contains("an unknown line (format /dev/sda)"), "{said}");
     has("format /dev/sda");
 }
