@@ -60,20 +60,21 @@ pub fn main(
         Ok(SignerInvocation::CaBackup(options)) => report_outcome(
             ca_backup::backup(&options, (environment.clock)()),
             &format!(
-                "{}: the encrypted CA key and certificate. Test that they can be restored: \
-                 etcd-signer ca restore {0} --directory /root/tried{}\n",
+                "{}: the encrypted CA key and certificate. To test that they can be restored, run \
+                 'etcd-signer ca restore {0} --directory /root/restore-test{}\n",
                 escape::path(&options.file),
                 if options.recipients.is_empty() {
-                    ""
+                    "'"
                 } else {
-                    " --identity FILE, the recipient's private key"
+                    " --identity FILE' (FILE: the recipient's private key)"
                 }
             ),
         ),
         Ok(SignerInvocation::CaRestore(options)) => report_outcome(
             ca_backup::restore(&options, (environment.clock)()),
             &format!(
-                "{}: the CA key and certificate. To sign with them: etcd-signer-endpoint open\n",
+                "{}: the CA key and certificate. To sign with them, run \
+                 'etcd-signer-endpoint open --networks ...'\n",
                 escape::path(&options.directory)
             ),
         ),
@@ -100,7 +101,7 @@ fn init(options: &CaInitOptions) -> Exit {
     match ca_init::init(options, OffsetDateTime::now_utc()) {
         Ok(created) => {
             let text = format!(
-                "{}: the CA key. There is no other copy: make a backup with etcd-signer ca backup.\n\
+                "{}: the CA key. There is no other copy: make a backup with 'etcd-signer ca backup'.\n\
                  {}: the CA certificate.\n",
                 escape::path(&created.key),
                 escape::path(&created.certificate)

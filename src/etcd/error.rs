@@ -47,10 +47,10 @@ pub enum EndpointCause {
     TimedOut(Stage),
     #[error("the server closed the connection ({0})")]
     Closed(String),
-    #[error("what listens there does not speak TLS")]
+    #[error("the port does not use TLS")]
     NotTls,
     /// TLS, but not HTTP/2.
-    #[error("what listens there speaks TLS, but is not etcd")]
+    #[error("the port uses TLS, but is not etcd's")]
     NotHttp2,
     #[error("HTTP/2 failed ({0})")]
     Http2(String),
@@ -86,7 +86,7 @@ pub enum EndpointCause {
     #[error("its answer is not a member list (\"{0}\")")]
     NotMemberList(String),
     /// With the number of members.
-    #[error("none of its {0} members has started, votes and has a valid client URL")]
+    #[error("none of its {0} members is a started voting member with a valid client URL")]
     NoMember(usize),
     /// The URLs that its members advertise are not addresses of hosts.
     #[error("its members advertise {}, which no host can connect to", escape(.0.as_bytes()))]
@@ -224,22 +224,22 @@ impl EndpointCause {
                 "reissue etcd's server certificate with extendedKeyUsage serverAuth"
             }
             Self::ClientCertificate(_) => {
-                "etcd's --trusted-ca-file must hold ca_certificate, and the clocks must agree"
+                "etcd's --trusted-ca-file must contain ca_certificate, and the clocks must agree"
             }
             Self::Identity(_) => {
-                "etcd's authentication is on: run etcdctl user add etcd-signer --no-password; \
+                "etcd's authentication is on: run 'etcdctl user add etcd-signer --no-password'; \
                  it needs no role"
             }
             Self::Anonymous(_) => {
                 "etcd's authentication is on: start etcd with --client-cert-auth, \
                  so that it takes the name from the certificate"
             }
-            Self::Learner => "put a voting member into etcd_endpoints too",
+            Self::Learner => "add a voting member to etcd_endpoints",
             Self::Unconnectable(_) => {
                 "start each etcd with --advertise-client-urls of an address of its host"
             }
             Self::NoMember(_) => {
-                "check etcdctl member list, and --advertise-client-urls of each member"
+                "run 'etcdctl member list', and check --advertise-client-urls of each member"
             }
         }
     }

@@ -51,7 +51,7 @@ const VERSION: &[u8] = b"\"etcdserver\"";
 const HEADERS_END: &[u8] = b"\r\n\r\n";
 
 /// What has neither etcd's API nor an answer that says so.
-const STRANGE: &str = "it answers, but not as etcd does";
+const STRANGE: &str = "unexpected answer, not etcd's";
 
 /// How somebody tries to get in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,7 +352,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 async fn connect(address: SocketAddr) -> Result<TcpStream, Outcome> {
     TcpStream::connect(address)
         .await
-        .map_err(|_| Outcome::Unclear("it cannot be connected to"))
+        .map_err(|_| Outcome::Unclear("the connection cannot be made"))
 }
 
 /// TLS with any server, as somebody or as nobody.
@@ -406,7 +406,7 @@ fn outcome_of(error: &io::Error) -> Outcome {
             | AlertDescription::NoApplicationProtocol,
         ))
         | Some(rustls::Error::InvalidMessage(_)) => Outcome::Refused,
-        Some(_) => Outcome::Unclear("TLS fails before it comes to certificates"),
+        Some(_) => Outcome::Unclear("the TLS handshake fails before certificates are exchanged"),
         None => match error.kind() {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset

@@ -88,7 +88,7 @@ impl Record {
     /// Sets serial number and notAfter of an issued certificate.
     pub fn set_certificate(&mut self, certificate: &Certificate, validity: Validity) {
         if validity.ends_with_ca {
-            self.remark = Some("the CA certificate ends first, and this one with it: renew the CA");
+            self.remark = Some("validity shortened to the CA certificate's end: rotate the CA");
         }
         self.serial = Some(hex(certificate.serial()));
         self.not_after = OffsetDateTime::from_unix_timestamp(certificate.not_after())
@@ -300,11 +300,11 @@ mod tests {
         let mut granted = record(Some("member sign"), None);
         granted.name = Some("etcd-member".to_owned());
         granted.hosts = Some("10.0.0.2, etcd-2".to_owned());
-        granted.remark = Some("renew the CA");
+        granted.remark = Some("rotate the CA");
         assert_eq!(
             granted.message("granted", None),
             "granted member sign for 10.0.0.2, etcd-2: \
-             valid until 2026-11-27T10:00:00Z, serial 0a1b (renew the CA)"
+             valid until 2026-11-27T10:00:00Z, serial 0a1b (rotate the CA)"
         );
     }
 

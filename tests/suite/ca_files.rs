@@ -339,7 +339,10 @@ fn validity_is_limited_by_the_ca() {
     answer(&run(&mut command, &request)).ok();
     let found = records(&dir, 1);
     let remark = found[0]["ETCD_SIGNER_REMARK"].as_str().unwrap();
-    assert!(remark.contains("the CA certificate ends first"), "{remark}");
+    assert!(
+        remark.contains("validity shortened to the CA certificate's end"),
+        "{remark}"
+    );
     let message = found[0]["MESSAGE"].as_str().unwrap();
     assert!(message.ends_with(&format!(" ({remark})")), "{message}");
 }

@@ -66,7 +66,7 @@ fn learner_is_left_out() {
         &cluster.urls(&[0]),
     );
     let alone = get_peers(&cluster.pki, &[&cluster.url(learner)]);
-    fails(&alone, &["it is a learner", "put a voting member"]);
+    fails(&alone, &["it is a learner", "add a voting member"]);
     answers(
         &get_peers(&cluster.pki, &[&cluster.url(learner), &cluster.url(0)]),
         &cluster.urls(&[0]),

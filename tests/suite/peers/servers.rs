@@ -120,7 +120,7 @@ fn server_without_tls_is_reported() {
     let url = hostile::tcp(|mut stream| stream.write_all(b"\x1b[31mHTTP/1.1 400 Bad\r\n\r\n"));
     fails(
         &get_peers(&Pki::new(), &[&url]),
-        &["does not speak TLS: etcd must serve https there"],
+        &["does not use TLS: etcd must serve https there"],
     );
 }
 
@@ -222,7 +222,7 @@ fn server_without_http_2_is_reported() {
         let mut server = Server::new(&pki);
         server.protocol = protocol;
         let url = server.start(|mut tls| good(&mut tls));
-        fails(&get_peers(&pki, &[&url]), &["speaks TLS, but is not etcd"]);
+        fails(&get_peers(&pki, &[&url]), &["uses TLS, but is not etcd's"]);
     }
 }
 
