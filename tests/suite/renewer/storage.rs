@@ -209,7 +209,12 @@ fn missing_permission_is_reported_and_changes_nothing() {
     open(master.dir.path(), 0o755);
     // The executable may be where the other user cannot go.
     let program = master.dir.join("etcd-client-cert");
-    fs::copy(crate::client_path(), &program).unwrap();
+    // Not by this process, whose forks would have it open for writing (ETXTBSY).
+    let copied = run(
+        Command::new("cp").arg(crate::client_path()).arg(&program),
+        b"",
+    );
+    assert!(copied.status.success(), "{copied:?}");
     open(&program, 0o755);
     let as_nobody = |arguments: &[&str]| {
         let command = master.command(arguments);
