@@ -579,3 +579,34 @@ fn hostile_listener_is_neither_waited_for_nor_shown() {
         );
     }
 }
+
+/// Anybody can start those. Each alone takes as long as an answer is waited for.
+#[test]
+fn many_processes_called_etcd_are_bounded() {
+    if !runs() {
+        return;
+    }
+    let host = Host::new();
+    // Each child says that it listens. Where one ends instead, so does the pipe, before the 40th.
+    // Their address is nobody else's: the network is one for all tests.
+    host.ca.dir.write(
+        "listen.pl",
+        "use IO::Socket::INET; pipe my $reader, my $writer or die; for (1 .. 40) { \
+         defined(my $child = fork) or die; next if $child; \
+         my $l = IO::Socket::INET->new(LocalAddr => '127.0.40.1', Listen => 99) or die; \
+         syswrite $writer, '.' or die; close $writer; sleep while 1 } \
+         close $writer; my $said = ''; 1 while sysread $reader, $said, 40, length $said; \
+         exit(length $said != 40)",
+    );
+    let found = host.check(&format!("{PERL_AS_ETCD}\n./etcd listen.pl || exit 6"));
+    let tried = found
+        .iter()
+        .filter(|(_, text)| text.contains("does not answer in time"));
+    assert_eq!(tried.count(), 16, "{found:?}");
+    let (verdict, text) = found.last().unwrap();
+    assert_eq!(verdict, "warn");
+    assert!(
+        text.contains("40 processes are called etcd, of which 16 were tried"),
+        "{text}"
+    );
+}

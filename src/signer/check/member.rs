@@ -26,6 +26,13 @@ use std::os::unix::fs::MetadataExt as _;
 /// How many sockets of one process are tried. etcd has one for each URL that it listens on.
 const SOCKETS: usize = 16;
 
+/// How many processes are tried.
+const PROCESSES: usize = 16;
+
+/// How many of them at the same time. Each attempt on a socket has a descriptor of its own, of
+/// which a process has 1024.
+const AT_A_TIME: usize = 4;
+
 /// The CA, with a key that may not be on this host.
 struct Issuer<'a> {
     ca: &'a CaCertificate,
@@ -66,9 +73,7 @@ pub(super) fn check(
     if processes.is_empty() {
         none_runs(places.pki.join("member.crt").exists(), report);
     }
-    for process in &processes {
-        etcd(process, issuer.as_ref(), report);
-    }
+    every_etcd(&processes, issuer.as_ref(), report);
     if let Some(issuer) = &issuer {
         advertised(issuer, report);
     }
@@ -146,6 +151,45 @@ fn none_runs(is_member: bool, report: &mut Report) {
         report.fail(ETCD, text);
     } else {
         report.warn(ETCD, text);
+    }
+}
+
+/// Tries several at the same time, and a bounded number: anybody can start a process that is called
+/// etcd and answers nothing.
+fn every_etcd(processes: &[EtcdProcess], issuer: Option<&Issuer<'_>>, report: &mut Report) {
+    let (tried, left) = processes.split_at(processes.len().min(PROCESSES));
+    for group in tried.chunks(AT_A_TIME) {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = group
+                .iter()
+                .map(|process| {
+                    scope.spawn(move || {
+                        let mut report = Report::default();
+                        etcd(process, issuer, &mut report);
+                        report
+                    })
+                })
+                .collect();
+            for (process, running) in group.iter().zip(running) {
+                match running.join() {
+                    Ok(found) => report.findings.extend(found.findings),
+                    Err(_) => report.warn(
+                        ETCD,
+                        format!("process {} cannot be tried: report this", process.pid),
+                    ),
+                }
+            }
+        });
+    }
+    if !left.is_empty() {
+        report.warn(
+            ETCD,
+            format!(
+                "{} processes are called etcd, of which {PROCESSES} were tried: end those that \
+                 do not belong here (pgrep -a etcd)",
+                processes.len()
+            ),
+        );
     }
 }
 
