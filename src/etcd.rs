@@ -8,6 +8,7 @@ pub(crate) mod clock;
 mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+mod grpc;
 pub(crate) mod identity;
 mod member_list;
 pub(crate) mod probe;
