@@ -1,6 +1,7 @@
-//! Querying the member list of etcd for the client URLs of its members.
+//! Asking etcd: for its members and their client URLs, for the certificates that they serve, and
+//! for what signers publish for members.
 //!
-//! The query uses gRPC with mutual TLS, on one thread, with one deadline. It opens no file and
+//! A query uses gRPC with mutual TLS, on one thread, with one deadline. It opens no file and
 //! resolves no name. Text from a server is escaped before it is shown.
 
 mod client_url;
@@ -13,6 +14,9 @@ pub(crate) mod identity;
 mod member_list;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod published;
+pub(crate) mod roster;
+pub(crate) mod served;
 
 use crate::system::escape::escape;
 use crate::system::reach::Reach;

@@ -72,6 +72,8 @@ pub mod internals {
     pub use crate::signer::session::certify;
     pub use crate::system::escape::escape;
     pub use crate::system::exit::Exit;
-    pub use crate::system::sandbox::{Needs, apply_landlock, apply_seccomp, confine, harden};
+    pub use crate::system::sandbox::{
+        Folder, Needs, apply_landlock, apply_seccomp, confine, harden,
+    };
     pub use crate::system::settings::SettingsSource;
 }

@@ -8,6 +8,7 @@ pub(crate) mod issue;
 pub(crate) mod master_name;
 pub(crate) mod member_certificate;
 pub(crate) mod member_host;
+pub(crate) mod member_renewal;
 pub(crate) mod oid;
 pub(crate) mod pem;
 pub(crate) mod private_key;

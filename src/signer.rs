@@ -7,9 +7,15 @@ pub(crate) mod check;
 pub(crate) mod cli;
 pub(crate) mod config;
 pub(crate) mod error;
+pub(crate) mod member_fetch;
+mod member_metrics;
+pub(crate) mod member_renew;
 pub(crate) mod member_sign;
+mod member_survey;
+mod renewal;
 pub(crate) mod serve;
 pub(crate) mod session;
+mod successor;
 
 use crate::system::exit::Exit;
 use crate::system::{escape, output, startup};
@@ -42,6 +48,12 @@ pub fn main(
     let exit = match cli::parse(arguments) {
         Ok(SignerInvocation::Serve(settings)) => serve::serve(&environment, &settings),
         Ok(SignerInvocation::MemberSign(options)) => member_sign::sign(&environment, options),
+        Ok(SignerInvocation::MemberRenew(options)) => {
+            member_renew::renew(environment.clock, &options)
+        }
+        Ok(SignerInvocation::MemberFetch(options)) => {
+            member_fetch::fetch(environment.clock, &options)
+        }
         Ok(SignerInvocation::Check(options)) => {
             let report = check::check(&options, (environment.clock)());
             let text = if options.json {

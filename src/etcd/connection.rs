@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 /// The protocol that gRPC runs over (RFC 9113, section 3.1).
@@ -26,11 +26,13 @@ pub(super) fn config(
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(ca_certificate))?;
     let certificate = CertificateDer::from(identity.certificate().to_vec());
-    let key = PrivatePkcs8KeyDer::from(identity.key().to_vec());
+    // Whichever of the three formats it is in.
+    let key = PrivateKeyDer::try_from(identity.key().to_vec())
+        .map_err(|_| rustls::Error::General("the private key cannot be parsed".to_owned()))?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_client_auth_cert(vec![certificate], key.into())?;
+        .with_client_auth_cert(vec![certificate], key)?;
     config.alpn_protocols = vec![HTTP2.to_vec()];
     Ok(config)
 }
@@ -99,6 +101,12 @@ impl MonitoredStream {
     /// Set once the connection is closed.
     pub(super) fn close_reason(&self) -> CloseReason {
         self.close_reason.clone()
+    }
+
+    /// The server's own certificate, DER.
+    pub(super) fn server_certificate(&self) -> Option<Vec<u8>> {
+        let chain = self.stream.get_ref().1.peer_certificates()?;
+        chain.first().map(|certificate| certificate.to_vec())
     }
 }
 

@@ -17,6 +17,41 @@ pub enum MemberListError {
     Runtime(io::Error),
 }
 
+/// Why what is published for members was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishedError {
+    #[error(
+        "what is published for members was not {action} in etcd: {}",
+        list(failures)
+    )]
+    NoAnswer {
+        action: &'static str,
+        failures: Vec<EndpointFailure>,
+    },
+    #[error("{0}")]
+    Setup(MemberListError),
+    #[error("etcd cannot be asked: no connection can be made: {0}")]
+    Runtime(io::Error),
+}
+
+/// As whom keys and values are read and written, where etcd's authentication is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyValueUser {
+    /// The signer, which publishes.
+    Signer,
+    /// A member, which fetches.
+    Member,
+}
+
+impl KeyValueUser {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Signer => "etcd-signer",
+            Self::Member => "etcd-member",
+        }
+    }
+}
+
 /// An endpoint that has not answered.
 #[derive(Debug)]
 pub struct EndpointFailure {
@@ -30,6 +65,8 @@ pub enum Stage {
     Connect,
     Handshake,
     Answer,
+    /// Waiting for what needs a majority of the members.
+    Agreement,
 }
 
 /// Why an endpoint has not answered. Text from the server is escaped.
@@ -43,6 +80,7 @@ pub enum EndpointCause {
         Stage::Connect => "while connecting",
         Stage::Handshake => "during the TLS handshake",
         Stage::Answer => "after the TLS handshake",
+        Stage::Agreement => "after the TLS handshake, as of a cluster without a quorum",
     })]
     TimedOut(Stage),
     #[error("the server closed the connection ({0})")]
@@ -74,6 +112,11 @@ pub enum EndpointCause {
     /// etcd's authentication is on, and does not know or permit the user.
     #[error("etcd rejected the identity etcd-signer (\"{0}\")")]
     Identity(String),
+    /// etcd's authentication is on, and the user may not use the keys of members.
+    #[error("etcd rejected the identity {} (\"{message}\")", user.name())]
+    Role { user: KeyValueUser, message: String },
+    #[error("the cluster does not agree on anything now (\"{0}\")")]
+    NoQuorum(String),
     /// etcd's authentication is on, and etcd does not take the user from the certificate.
     #[error("etcd does not know the client's identity (\"{0}\")")]
     Anonymous(String),
@@ -195,6 +238,18 @@ impl EndpointCause {
         }
     }
 
+    /// The same for reading and writing keys, which take a role, and a quorum.
+    pub(super) fn of_key_value_status(status: &tonic::Status, user: KeyValueUser) -> Self {
+        let contains = |words| status.message().contains(words);
+        match Self::of_status(status) {
+            Self::Identity(message) => Self::Role { user, message },
+            Self::Status(message) if contains("timed out") || contains("leader") => {
+                Self::NoQuorum(message)
+            }
+            other => other,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn advice(&self) -> &'static str {
@@ -203,7 +258,25 @@ impl EndpointCause {
             Self::Unreachable(_) | Self::TimedOut(Stage::Connect) => {
                 "check that address in etcd_endpoints, the route and the firewall"
             }
+            Self::TimedOut(Stage::Agreement) => {
+                "see that most members run: etcdctl endpoint health --cluster"
+            }
             Self::TimedOut(_) | Self::Closed(_) | Self::Status(_) => "read etcd's log on that host",
+            Self::NoQuorum(_) => "see that most members run: etcdctl endpoint health --cluster",
+            Self::Role {
+                user: KeyValueUser::Signer,
+                ..
+            } => {
+                "etcd's authentication is on: the user etcd-signer needs a role with readwrite on \
+                 the prefix /etcd-signer/member/ (RUNBOOK, Members and etcd's authentication)"
+            }
+            Self::Role {
+                user: KeyValueUser::Member,
+                ..
+            } => {
+                "etcd's authentication is on: the user etcd-member needs a role with read on the \
+                 prefix /etcd-signer/member/ (RUNBOOK, Members and etcd's authentication)"
+            }
             Self::NotTls => "etcd must serve https there, or correct etcd_endpoints",
             Self::NotHttp2 | Self::Http2(_) | Self::TooLarge | Self::NotMemberList(_) => {
                 "find out what listens there, or correct etcd_endpoints"

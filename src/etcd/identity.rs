@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 /// A new P-256 key. It implements neither `Debug` nor `Clone`.
 pub struct OwnKey {
-    pkcs8: Zeroizing<Vec<u8>>,
+    der: Zeroizing<Vec<u8>>,
     public_key: PublicKey,
 }
 
@@ -36,7 +36,7 @@ impl OwnKey {
             .and_then(|spki| PublicKey::from_spki(&spki).ok())
             .ok_or(ProfileError::Encoding("the signer's own key"))?;
         Ok(Self {
-            pkcs8: Zeroizing::new(pair.serialize_der()),
+            der: Zeroizing::new(pair.serialize_der()),
             public_key,
         })
     }
@@ -65,16 +65,20 @@ impl Identity {
         Self { key, certificate }
     }
 
-    /// What the PEM files of a client hold: its certificate, and its key as PKCS#8. `None` if they
-    /// do not.
+    /// What the PEM files of a client hold: its certificate, and its key. `None` if they do not.
     #[must_use]
     pub(crate) fn from_pem(certificate: &str, key: &str) -> Option<Self> {
         let certificate = pem::parse(certificate).ok()?.into_contents();
         let private_key = PrivateKey::from_pem(key.as_bytes(), None).ok()?;
-        let pkcs8 = Zeroizing::new(pem::parse(key).ok()?.into_contents());
+        // openssl writes the parameters of a curve in a block of their own, before the key.
+        let block = pem::parse_many(key)
+            .ok()?
+            .into_iter()
+            .find(|block| block.tag().ends_with("PRIVATE KEY"))?;
+        let der = Zeroizing::new(block.into_contents());
         let public_key = private_key.public_key().clone();
         Some(Self {
-            key: OwnKey { pkcs8, public_key },
+            key: OwnKey { der, public_key },
             certificate,
         })
     }
@@ -105,9 +109,9 @@ impl Identity {
         &self.certificate
     }
 
-    /// The private key, PKCS#8 DER.
+    /// The private key, DER: PKCS#8, SEC1 or PKCS#1.
     #[must_use]
     pub(crate) fn key(&self) -> &[u8] {
-        &self.key.pkcs8
+        &self.key.der
     }
 }

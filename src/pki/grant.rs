@@ -3,14 +3,15 @@
 use crate::pki::csr::Csr;
 use crate::pki::master_name::MasterName;
 use crate::pki::member_host::{MEMBER, MemberHost};
+use crate::pki::member_renewal::RenewableMember;
 use crate::pki::public_key::PublicKey;
 use crate::system::escape::escape;
 use std::net::IpAddr;
 
 /// Authorizes a certificate for a subject and a public key. Nothing is issued without one.
 ///
-/// [`Grant::master`], [`Grant::member`], [`Grant::signer`] and [`Grant::peer_probe`] are the only
-/// constructors.
+/// [`Grant::master`], [`Grant::member`], [`Grant::renewed_member`], [`Grant::signer`] and
+/// [`Grant::peer_probe`] are the only constructors.
 #[must_use]
 #[derive(Debug)]
 pub struct Grant {
@@ -75,6 +76,14 @@ impl Grant {
     /// another purpose.
     pub fn member(hosts: Vec<MemberHost>, csr: Csr) -> Result<Self, CommonNameMismatch> {
         Self::from_request(Subject::Member(hosts), csr)
+    }
+
+    /// Authorizes a certificate that follows a member's: for the same key and the same names.
+    pub(crate) fn renewed_member(member: &RenewableMember) -> Self {
+        Self {
+            subject: Subject::Member(member.hosts().to_vec()),
+            public_key: member.public_key().clone(),
+        }
     }
 
     /// Authorizes the signer's own client certificate.

@@ -23,6 +23,8 @@ pub(crate) struct MemberCertificate {
     pub(crate) common_name: String,
     /// The subject alternative names that are addresses or DNS names, in their order.
     pub(crate) hosts: Vec<MemberHost>,
+    /// Whether it has alternative names that are none of these.
+    pub(crate) has_other_names: bool,
     /// Whether it is for a TLS server and for a TLS client (RFC 5280, section 4.2.1.12), as etcd
     /// needs it.
     pub(crate) is_for_server_and_client: bool,
@@ -35,8 +37,13 @@ pub(crate) struct MemberCertificate {
 impl MemberCertificate {
     /// Takes the first PEM block of a file.
     pub(crate) fn parse(pem: &[u8], ca: Option<&CaCertificate>) -> Option<Self> {
-        let block = pem::parse(pem).ok()?;
-        let (_, certificate) = X509Certificate::from_der(block.contents()).ok()?;
+        Self::from_der(pem::parse(pem).ok()?.contents(), ca)
+    }
+
+    /// Takes DER.
+    pub(crate) fn from_der(der: &[u8], ca: Option<&CaCertificate>) -> Option<Self> {
+        strict_der::single(der).ok()?;
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let spki = strict_der::single(certificate.public_key().raw).ok()?;
         let ca_key = ca.and_then(|ca| {
             let (_, key) = SubjectPublicKeyInfo::from_der(ca.public_key().spki()).ok()?;
@@ -44,19 +51,20 @@ impl MemberCertificate {
         });
         let names = certificate.subject_alternative_name().ok().flatten();
         let names = names.map_or(&[][..], |extension| &extension.value.general_names);
+        let hosts: Vec<MemberHost> = names.iter().filter_map(host).collect();
         let usage = certificate.extended_key_usage().ok().flatten();
+        let mut common_names = certificate.subject().iter_common_name();
+        let common_name = match (common_names.next(), common_names.next()) {
+            (Some(name), None) => name.as_str().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
         Some(Self {
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             public_key: PublicKey::from_spki(&spki).ok(),
-            common_name: certificate
-                .subject()
-                .iter_common_name()
-                .next()
-                .and_then(|name| name.as_str().ok())
-                .unwrap_or_default()
-                .to_owned(),
-            hosts: names.iter().filter_map(host).collect(),
+            common_name,
+            has_other_names: hosts.len() != names.len(),
+            hosts,
             is_for_server_and_client: usage
                 .is_some_and(|usage| usage.value.server_auth && usage.value.client_auth),
             is_ca: certificate.is_ca(),

@@ -29,6 +29,14 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 )]
 pub struct PostIssuanceError(&'static str);
 
+impl PostIssuanceError {
+    /// What does not match, for a certificate that came from elsewhere.
+    #[must_use]
+    pub(crate) fn field(&self) -> &'static str {
+        self.0
+    }
+}
+
 /// A certificate that matches the profile and may be sent.
 ///
 /// [`Certificate::check`] is the only constructor.

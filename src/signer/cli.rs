@@ -6,6 +6,8 @@ use crate::pki::private_key::KeyAlgorithm;
 use crate::signer::ca_backup::{BackupOptions, RestoreOptions};
 use crate::signer::ca_init::CaInitOptions;
 use crate::signer::check::{CheckGroup, CheckOptions};
+use crate::signer::member_fetch::MemberFetchOptions;
+use crate::signer::member_renew::MemberRenewOptions;
 use crate::signer::member_sign::MemberSignOptions;
 use crate::system::settings::SettingsSource;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -22,6 +24,8 @@ pub(crate) enum SignerInvocation {
     CaBackup(BackupOptions),
     CaRestore(RestoreOptions),
     MemberSign(MemberSignOptions),
+    MemberRenew(MemberRenewOptions),
+    MemberFetch(MemberFetchOptions),
 }
 
 /// Issues 24-hour etcd client certificates to Kubernetes masters, as an SSH forced command.
@@ -46,7 +50,7 @@ enum SignerCommand {
     /// Create, back up and restore the certificate authority
     #[command(subcommand)]
     Ca(CaCommand),
-    /// Sign certificates for members of the etcd cluster
+    /// Sign, renew and fetch certificates of members of the etcd cluster
     #[command(subcommand)]
     Member(MemberCommand),
 }
@@ -56,6 +60,54 @@ enum MemberCommand {
     /// Sign a member's certificate request: PEM or DER on standard input, certificate on standard
     /// output
     Sign(SignArgs),
+    /// Renew the certificates of members that are in the last third of their time, for the members
+    /// to fetch: on a signer
+    Renew(RenewArgs),
+    /// Put the certificate that a signer has renewed for this member in place: on a member
+    Fetch(FetchArgs),
+}
+
+#[derive(Args)]
+struct RenewArgs {
+    /// Say what would be renewed, and renew nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Renew every member that is due now, instead of one in each run
+    #[arg(long)]
+    all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Write metrics for Prometheus to this file, in a directory that exists
+    #[arg(long, value_name = "FILE", value_parser = absolute)]
+    metrics: Option<PathBuf>,
+    /// Settings file to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct FetchArgs {
+    /// Say what would be replaced, and replace nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// The certificate of this member, which is replaced
+    #[arg(long, value_name = "FILE", value_parser = absolute,
+          default_value = "/etc/etcd/pki/member.crt")]
+    certificate: PathBuf,
+    /// The private key of this member, which stays
+    #[arg(long, value_name = "FILE", value_parser = absolute,
+          default_value = "/etc/etcd/pki/member.key")]
+    key: PathBuf,
+    /// Write metrics for Prometheus to this file, in a directory that exists
+    #[arg(long, value_name = "FILE", value_parser = absolute)]
+    metrics: Option<PathBuf>,
+    /// Settings file to use instead of /etc/etcd-signer/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -173,6 +225,25 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<SignerInvocation, clap::
                 settings: args.config.into(),
             })
         }
+        SignerCommand::Member(MemberCommand::Renew(args)) => {
+            SignerInvocation::MemberRenew(MemberRenewOptions {
+                settings: args.config.into(),
+                dry_run: args.dry_run,
+                all: args.all,
+                json: args.json,
+                metrics: args.metrics,
+            })
+        }
+        SignerCommand::Member(MemberCommand::Fetch(args)) => {
+            SignerInvocation::MemberFetch(MemberFetchOptions {
+                settings: args.config.into(),
+                certificate: args.certificate,
+                key: args.key,
+                dry_run: args.dry_run,
+                json: args.json,
+                metrics: args.metrics,
+            })
+        }
         SignerCommand::Check(args) => SignerInvocation::Check(CheckOptions {
             settings: args.config.into(),
             only: args.only,
@@ -204,6 +275,15 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<SignerInvocation, clap::
 
 fn address(text: &str) -> Result<String, std::net::AddrParseError> {
     Ok(text.parse::<std::net::IpAddr>()?.to_string())
+}
+
+fn absolute(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("it must be an absolute path")
+    }
 }
 
 /// The definition of the command line, for man pages and shell completions.

@@ -1,6 +1,6 @@
 //! The errors of all commands of the signer, and their exit codes.
 
-use crate::etcd::error::MemberListError;
+use crate::etcd::error::{MemberListError, PublishedError};
 use crate::pki::ca::error::CaError;
 use crate::pki::csr::CsrError;
 use crate::pki::grant::CommonNameMismatch;
@@ -9,9 +9,10 @@ use crate::pki::profile::ProfileError;
 use crate::pki::verify::PostIssuanceError;
 use crate::signer::ca_backup::CaBackupError;
 use crate::signer::ca_init::CaInitError;
+use crate::signer::member_fetch::MemberFetchError;
 use crate::signer::serve::request::CommandError;
 use crate::system::exit::Exit;
-use crate::system::new_file::NewFileError;
+use crate::system::new_file::{FileSystemError, NewFileError};
 use crate::system::output::OutputError;
 use crate::system::sandbox::SandboxError;
 use crate::system::settings::SettingsError;
@@ -54,9 +55,15 @@ pub enum RequestError {
     /// Standard output.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// `get-peers`.
+    /// `get-peers`, and asking etcd for its members.
     #[error(transparent)]
     Peers(#[from] MemberListError),
+    /// `member renew`: reading and writing what is published for members.
+    #[error(transparent)]
+    Published(#[from] PublishedError),
+    /// `member renew`: the folder of the metrics.
+    #[error(transparent)]
+    MetricsFolder(#[from] FileSystemError),
 }
 
 impl RequestError {
@@ -71,7 +78,25 @@ impl RequestError {
             Self::Ca(error) => ca_exit(error),
             Self::Sandbox(_) => Exit::Config,
             Self::Profile(_) | Self::Issue(_) | Self::PostIssuance(_) => Exit::Software,
-            Self::Peers(_) => Exit::Unavailable,
+            Self::Peers(_) | Self::Published(_) => Exit::Unavailable,
+            Self::MetricsFolder(_) => Exit::Config,
+        }
+    }
+}
+
+impl MemberFetchError {
+    #[must_use]
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Config(error) => settings_exit(error),
+            Self::Ca(error) => ca_exit(error),
+            Self::Sandbox(_) | Self::Key { .. } | Self::NotRenewable { .. } | Self::Link(_) => {
+                Exit::Config
+            }
+            Self::Unreadable { .. } => Exit::Config,
+            Self::Published(_) => Exit::Unavailable,
+            Self::NotTaken { .. } => Exit::Data,
+            Self::File(_) => Exit::Io,
         }
     }
 }

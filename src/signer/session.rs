@@ -109,7 +109,7 @@ pub fn certify(
 }
 
 /// 64 random bits. If there are none, the request fails later, when the serial number is generated.
-fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     let mut id = [0; 8];
     let _ = SystemRandom::new().fill(&mut id);
     hex(&id)

@@ -64,7 +64,29 @@ pub(crate) fn create(path: &Path, contents: &[u8], mode: u32) -> Result<bool, Fi
 /// [`FileSystemError`]. Then the old file is unchanged.
 pub(crate) fn replace(path: &Path, contents: &[u8], mode: u32) -> Result<(), FileSystemError> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let (mode, owner) = match fs::symlink_metadata(&real) {
+    replace_entry(&real, path, contents, mode)
+}
+
+/// The same, but a symbolic link is refused: what it points to is not touched.
+///
+/// # Errors
+/// [`FileSystemError`]. Then the old file is unchanged.
+pub(crate) fn replace_regular(
+    path: &Path,
+    contents: &[u8],
+    mode: u32,
+) -> Result<(), FileSystemError> {
+    replace_entry(path, path, contents, mode)
+}
+
+/// Replaces what is at `real`, which is shown as `path`.
+fn replace_entry(
+    real: &Path,
+    path: &Path,
+    contents: &[u8],
+    mode: u32,
+) -> Result<(), FileSystemError> {
+    let (mode, owner) = match fs::symlink_metadata(real) {
         Ok(old) if !old.is_file() => {
             let other = io::Error::other("it is not a regular file");
             return Err(FileSystemError::new("replacing", path)(other));
@@ -73,19 +95,24 @@ pub(crate) fn replace(path: &Path, contents: &[u8], mode: u32) -> Result<(), Fil
         Err(error) if error.kind() == io::ErrorKind::NotFound => (mode, None),
         Err(error) => return Err(FileSystemError::new("reading the mode", path)(error)),
     };
-    new_file::prepare(&real, contents, mode, owner)?
-        .persist(&real)
+    new_file::prepare(real, contents, mode, owner)?
+        .persist(real)
         .map_err(|error| FileSystemError::new("replacing", path)(error.error))?;
-    sync_directory_of(&real)
+    sync_directory_of(real)
 }
 
 /// Removes the temporary files that killed runs left beside a file.
 pub(crate) fn remove_temporary_files(path: &Path) {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let prefix = temporary_prefix(&real);
+    remove_temporary_files_beside(&real);
+}
+
+/// The same for a path whose links are not followed.
+pub(crate) fn remove_temporary_files_beside(path: &Path) {
+    let prefix = temporary_prefix(path);
     let prefix = prefix.as_encoded_bytes();
     // What cannot be removed does no harm.
-    for entry in fs::read_dir(directory_of(&real))
+    for entry in fs::read_dir(directory_of(path))
         .into_iter()
         .flatten()
         .flatten()

@@ -6,25 +6,64 @@
 
 use crate::system::relro;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, Compatible as _, NetPort, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, Compatible as _, NetPort, PathBeneath, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use nix::sys::signal::SigSet;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs,
+};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
 };
 use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// What a confined request still needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Needs<'a> {
     /// Only the open descriptors.
     OpenDescriptors,
     /// TCP connections to these ports, too.
     Tcp(&'a [u16]),
+    /// The same, and reading and replacing files in these folders.
+    TcpAndFiles(&'a [u16], &'a [Folder]),
+}
+
+impl<'a> Needs<'a> {
+    fn ports(self) -> Option<&'a [u16]> {
+        match self {
+            Self::OpenDescriptors => None,
+            Self::Tcp(ports) | Self::TcpAndFiles(ports, _) => Some(ports),
+        }
+    }
+
+    fn folders(self) -> &'a [Folder] {
+        match self {
+            Self::OpenDescriptors | Self::Tcp(_) => &[],
+            Self::TcpAndFiles(_, folders) => folders,
+        }
+    }
+}
+
+/// A folder that is opened before the confinement, which names it.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens a folder, to name it and for nothing else.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
 }
 
 /// Which layers are in force.
@@ -98,13 +137,20 @@ pub(crate) fn drop_privileges() -> Result<(), SandboxError> {
 /// # Errors
 /// [`SandboxError::NoSeccomp`] only without `allow_without_seccomp`.
 pub fn confine(needs: Needs<'_>, allow_without_seccomp: bool) -> Result<Confinement, SandboxError> {
-    // Root has some, if an operator runs this by hand. The files are open by now.
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
+    // Root has some, if an operator runs this by hand. The files are open by now, unless some
+    // are to be replaced: reading and replacing files of others, and keeping their owner, takes
+    // three.
+    let mut kept = CapabilitySet::empty();
+    if !needs.folders().is_empty() {
+        let wanted = CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER;
+        kept = capabilities(None).map_or(kept, |has| has.permitted & wanted);
+    }
+    let sets = CapabilitySets {
+        effective: kept,
+        permitted: kept,
         inheritable: CapabilitySet::empty(),
     };
-    set_capabilities(None, none)
+    set_capabilities(None, sets)
         .map_err(|error| SandboxError::Refused("dropping capabilities", error.to_string()))?;
     let landlock = apply_landlock(needs).unwrap_or(false);
     match apply_seccomp(needs) {
@@ -134,10 +180,17 @@ pub fn apply_landlock(needs: Needs<'_>) -> Result<bool, landlock::RulesetError> 
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    if let Needs::Tcp(ports) = needs {
-        for port in ports {
-            ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
-        }
+    for port in needs.ports().unwrap_or_default() {
+        ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
+    for Folder(folder) in needs.folders() {
+        let access = AccessFs::ReadFile
+            | AccessFs::ReadDir
+            | AccessFs::WriteFile
+            | AccessFs::Truncate
+            | AccessFs::MakeReg
+            | AccessFs::RemoveFile;
+        ruleset = ruleset.add_rule(PathBeneath::new(folder, access))?;
     }
     let status = ruleset.restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
@@ -189,8 +242,11 @@ fn filter(needs: Needs<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
     }
     // No executable memory (PROT_EXEC is 4).
     rules.insert(libc::SYS_mmap, vec![rule(2, SeccompCmpOp::MaskedEq(4), 0)?]);
-    if let Needs::Tcp(_) = needs {
+    if needs.ports().is_some() {
         network(&mut rules)?;
+    }
+    if !needs.folders().is_empty() {
+        files(&mut rules);
     }
     SeccompFilter::new(
         rules,
@@ -244,6 +300,32 @@ fn network(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), seccompile
     };
     rules.insert(libc::SYS_socket, vec![tcp(AF_INET)?, tcp(AF_INET6)?]);
     Ok(())
+}
+
+/// What reading and replacing files needs, too, with either C library.
+fn files(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) {
+    let calls = [
+        libc::SYS_open,
+        libc::SYS_openat,
+        libc::SYS_stat,
+        libc::SYS_lstat,
+        libc::SYS_fstat,
+        libc::SYS_newfstatat,
+        libc::SYS_statx,
+        libc::SYS_lseek,
+        libc::SYS_getdents64,
+        libc::SYS_fchown,
+        libc::SYS_fchmod,
+        libc::SYS_fsync,
+        libc::SYS_rename,
+        libc::SYS_renameat,
+        libc::SYS_renameat2,
+        libc::SYS_unlink,
+        libc::SYS_unlinkat,
+        // musl sets FD_CLOEXEC by hand.
+        libc::SYS_fcntl,
+    ];
+    rules.extend(calls.into_iter().map(|call| (call, Vec::new())));
 }
 
 /// A rule with a single condition.

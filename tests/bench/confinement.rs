@@ -1,6 +1,6 @@
 //! Shows from outside what the confinement refuses.
 //!
-//!     confinement LAYERS ACTION              LAYERS: none, landlock, seccomp, both
+//!     confinement LAYERS ACTION              LAYERS: none, landlock, seccomp, both, folder
 //!     confinement without CALL PROGRAM ...   CALL: seccomp, landlock
 //!
 //! The first form takes the layers, tries the action, and says `done` or the error. The second
@@ -8,7 +8,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
-use etcd_signer::internals::{Needs, apply_landlock, apply_seccomp, confine, harden};
+use etcd_signer::internals::{Folder, Needs, apply_landlock, apply_seccomp, confine, harden};
 use seccompiler::{BpfProgram, SeccompRule};
 use seccompiler::{SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter};
 use std::collections::BTreeMap;
@@ -37,18 +37,31 @@ fn attempt(layers: &str, action: &str) {
     )
     .unwrap();
     let parent = rustix::process::getppid().unwrap();
+    let own = tempfile::tempdir().unwrap();
     harden().unwrap();
     match layers {
         "none" => {}
         "landlock" => assert!(apply_landlock(Needs::OpenDescriptors).unwrap()),
         "seccomp" => apply_seccomp(Needs::OpenDescriptors).unwrap(),
         "both" => drop(confine(Needs::OpenDescriptors, false).unwrap()),
+        // Files in one folder may be replaced.
+        "folder" => {
+            let folders = [Folder::open(own.path()).unwrap()];
+            let _ = confine(Needs::TcpAndFiles(&[1], &folders), false).unwrap();
+        }
         _ => panic!("no such layers"),
     }
+    let outside = own.path().with_extension("moved");
     let outcome = match action {
         "nothing" => Ok(()),
         "open" => std::fs::read("/etc/passwd").map(drop),
         "create" => tempfile::tempfile().map(drop),
+        "replace" => std::fs::write(own.path().join("new"), "x")
+            .and_then(|()| std::fs::rename(own.path().join("new"), own.path().join("old")))
+            .and_then(|()| std::fs::read(own.path().join("old")).map(drop)),
+        "leave" => std::fs::write(own.path().join("new"), "x")
+            .and_then(|()| std::fs::rename(own.path().join("new"), &outside))
+            .and_then(|()| std::fs::remove_file(&outside)),
         "socket" => UdpSocket::bind("127.0.0.1:0").map(drop),
         "connect" => connect(&socket, address),
         "execve" => Err(Command::new("/bin/true").exec()),

@@ -68,6 +68,27 @@ fn landlock_alone_denies_files_programs_tcp_and_signals() {
     assert!(output.contains("os error 1"), "{output}");
 }
 
+/// What `member fetch` may do besides: replace files in a folder.
+#[test]
+fn files_are_replaced_in_the_folder_that_was_named_alone() {
+    const SIGSYS: i32 = 31;
+    for action in ["nothing", "replace"] {
+        let output = attempt("folder", action);
+        assert_eq!(said(&output), "done", "{action}: {output:?}");
+    }
+    for action in ["open", "create", "connect", "leave"] {
+        let output = said(&attempt("folder", action));
+        assert!(output.contains("os error 13"), "{action}: {output}");
+    }
+    for action in ["socket", "execve", "fork", "ptrace", "kill"] {
+        let output = attempt("folder", action);
+        assert_eq!(output.status.signal(), Some(SIGSYS), "{action}");
+    }
+    for action in ["replace", "leave"] {
+        assert_eq!(said(&attempt("none", action)), "done", "{action}");
+    }
+}
+
 /// A CA, its settings, and a signer that waits for its input.
 struct Waiting {
     dir: tempfile::TempDir,

@@ -66,9 +66,33 @@ const FORBIDDEN: &[(&[&str], &[&str])] = &[
     // The endpoint certifies masters. Members are the operator's.
     (
         &["signer::serve", "signer::session"],
-        &["Grant::member", "Grant::peer_probe"],
+        &[
+            "Grant::member",
+            "Grant::renewed_member",
+            "Grant::peer_probe",
+        ],
     ),
-    (&["signer::member_sign"], &["Grant::master"]),
+    (
+        &[
+            "signer::member_fetch",
+            "signer::member_renew",
+            "signer::member_sign",
+            "signer::renewal",
+            "signer::successor",
+        ],
+        &["Grant::master"],
+    ),
+    // A member holds no CA key, and what it fetches is not issued there.
+    (
+        &["signer::member_fetch", "signer::successor"],
+        &[
+            "pki::ca::key",
+            "pki::ca::bundle",
+            "pki::issue",
+            "pki::profile",
+            "signer::session::certify",
+        ],
+    ),
 ];
 
 /// `(words, owners)`: only these modules name these words.

@@ -24,6 +24,7 @@ mod harness;
 mod layering;
 mod limits;
 mod member;
+mod member_renew;
 mod pages;
 mod peers;
 mod post_issuance;

@@ -2,12 +2,12 @@
 
 mod cluster;
 mod hostile;
-mod key;
+pub(crate) mod key;
 mod pki;
 mod real;
 mod servers;
 
-pub(crate) use cluster::version;
+pub(crate) use cluster::{address, version};
 use pki::Pki;
 use std::fs;
 use std::process::{Command, Output};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const HANG: Duration = Duration::from_secs(90);
 
 /// A loopback address that nobody else in this process has, and hardly anybody outside.
-pub(super) fn address() -> Ipv4Addr {
+pub(crate) fn address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [a, b] = u16::try_from(std::process::id() & 0xffff)
         .unwrap()

@@ -33,9 +33,15 @@ fn none_is_in_memory(pki: &Pki, secrets: &[Vec<u8>]) {
     let memory = memory(waiting.id());
     drop(stream);
     waiting.wait().unwrap();
+    let certificate = fs::read(pki.certificate()).unwrap();
+    let key = fs::read(pki.path("ca.key")).unwrap();
+    holds_none(&memory, &certificate, &key, secrets);
+}
 
+/// Some memory has the CA's certificate in it, and none of the secrets of its key.
+pub(crate) fn holds_none(memory: &[u8], certificate: &[u8], key: &[u8], secrets: &[Vec<u8>]) {
     let holds = |bytes: &[u8]| memory.windows(bytes.len()).any(|at| at == bytes);
-    let certificate = pem::parse(fs::read(pki.certificate()).unwrap()).unwrap();
+    let certificate = pem::parse(certificate).unwrap();
     assert!(
         holds(certificate.contents()),
         "the search finds nothing at all"
@@ -46,22 +52,27 @@ fn none_is_in_memory(pki: &Pki, secrets: &[Vec<u8>]) {
         let reversed: Vec<u8> = secret.iter().rev().copied().collect();
         assert!(!holds(&reversed), "secret {index} is in memory, reversed");
     }
-    let pem = fs::read(pki.path("ca.key")).unwrap();
-    let line = pem.split(|byte| *byte == b'\n').nth(1).unwrap();
+    let line = key.split(|byte| *byte == b'\n').nth(1).unwrap();
     assert!(!holds(line), "the key's PEM is in memory");
 }
 
 #[test]
 fn p256_ca_key_is_wiped_before_etcd_is_asked() {
     let key = KeyPair::generate().unwrap();
+    let secrets = p256_secrets(&key.serialize_der());
+    none_is_in_memory(&Pki::with_key(key), &secrets);
+}
+
+/// What of a P-256 key could be in memory.
+pub(crate) fn p256_secrets(pkcs8: &[u8]) -> [Vec<u8>; 2] {
     // PKCS#8 of P-256: the scalar is bytes 36 to 67.
-    let scalar = key.serialize_der()[36..68].to_vec();
+    let scalar = pkcs8[36..68].to_vec();
     // What is calculated with is the scalar times 2^256, modulo the order (Montgomery's form).
     let order = BigUint::parse_bytes(P256_ORDER, 16).unwrap();
     let shifted: BigUint = BigUint::from_bytes_be(&scalar) << 256;
     let mut montgomery = (shifted % order).to_bytes_le();
     montgomery.resize(32, 0);
-    none_is_in_memory(&Pki::with_key(key), &[scalar, montgomery]);
+    [scalar, montgomery]
 }
 
 #[test]
