@@ -12,8 +12,8 @@ use super::identity::{
 };
 use super::journal::Entry;
 use super::paths::{
-    CA_CERTIFICATE, CA_KEY, CLIENT_ENVIRONMENT, DATA, ENVIRONMENT, ETC, HOME, MEMBER_CERTIFICATE,
-    MEMBER_KEY, PKI, SERVICE, STATE, UNIT, UNIT_FOLDER,
+    CA_CERTIFICATE, CA_KEY, CLIENT_ENVIRONMENT, DATA, ENVIRONMENT, ETC, FETCH_TIMER, HOME,
+    MEMBER_CERTIFICATE, MEMBER_KEY, PKI, RENEW_TIMER, SERVICE, STATE, UNIT, UNIT_FOLDER,
 };
 use super::service;
 use super::take_back::installed_client;
@@ -82,6 +82,7 @@ pub(super) fn init(
         "until it is, 'etcd-signer check' warns",
         || run(Call::new("etcd-signer-lock").args(["lock"])),
     )?;
+    service::timers_on(console, &[RENEW_TIMER, FETCH_TIMER])?;
     console.step("checking this host", checked)?;
     if console.dry_run {
         return Ok(());

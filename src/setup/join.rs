@@ -14,7 +14,8 @@ use super::init::{begin, finish, healthy, run, stop_untouched, write_settings};
 use super::journal::Entry;
 use super::leader::Leader;
 use super::paths::{
-    CA_CERTIFICATE, ETC, MEMBER_CERTIFICATE, MEMBER_KEY, PENDING, PENDING_KEY, PKI, SERVICE,
+    CA_CERTIFICATE, ETC, FETCH_TIMER, MEMBER_CERTIFICATE, MEMBER_KEY, PENDING, PENDING_KEY, PKI,
+    SERVICE,
 };
 use super::service;
 use super::take_back::installed_client;
@@ -60,6 +61,7 @@ pub(super) fn join(
     resumes: bool,
 ) -> Result<(), SetupError> {
     if resumes {
+        service::timers_on(console, &[FETCH_TIMER])?;
         return report(console, identity);
     }
     let host = host::check(&identity.addresses)?;
@@ -122,6 +124,7 @@ pub(super) fn join(
         "run 'etcd-signer-endpoint close'",
         || run(Call::new("etcd-signer-endpoint").args(["close"])),
     )?;
+    service::timers_on(console, &[FETCH_TIMER])?;
     if console.dry_run {
         return Ok(());
     }

@@ -355,6 +355,7 @@ fn go(console: &mut Console, mut leaving: Leaving) -> Result<(), SetupError> {
             run(Call::new("etcd-signer-endpoint").args(["close"]))
         })?;
     }
+    service::timers_off(console)?;
     if !leaving.is_removed {
         if !leaving.others.is_empty() {
             console.step("removing this host from the cluster", || remove(&leaving))?;

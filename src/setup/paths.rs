@@ -16,6 +16,9 @@ pub(super) const CLIENT_ENVIRONMENT: &str = "/etc/etcd/etcdctl.env";
 pub(super) const UNIT: &str = "/etc/systemd/system/etcd.service.d/etcd-signer.conf";
 pub(super) const UNIT_FOLDER: &str = "/etc/systemd/system/etcd.service.d";
 pub(super) const SERVICE: &str = "etcd.service";
+/// What renews members' certificates, on a signer, and fetches this member's own.
+pub(super) const RENEW_TIMER: &str = "etcd-signer-member-renew.timer";
+pub(super) const FETCH_TIMER: &str = "etcd-signer-member-fetch.timer";
 
 /// etcd's home, which may be a mount point, and the data of this member below it.
 pub(super) const HOME: &str = "/var/lib/etcd";

@@ -1,7 +1,10 @@
-//! etcd's unit on this host: starting it, and waiting for what it comes to.
+//! etcd's unit on this host: starting it, and waiting for what it comes to; and the timers of its
+//! certificate.
 
-use super::console::interrupted;
-use super::paths::SERVICE;
+use super::console::{Console, interrupted};
+use super::error::SetupError;
+use super::journal::Entry;
+use super::paths::{FETCH_TIMER, RENEW_TIMER, SERVICE};
 use super::tool::{Call, systemctl};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -29,6 +32,41 @@ pub(super) fn start() -> Result<String, String> {
 /// systemctl's words.
 pub(super) fn stop() -> Result<String, String> {
     systemctl(&["disable", "-q", "--now", SERVICE]).map_err(|error| error.to_string())
+}
+
+/// Switches timers on that renew members' certificates. What is set up works without them, for two
+/// years.
+///
+/// # Errors
+/// [`SetupError`], if the journal cannot be written.
+pub(super) fn timers_on(console: &mut Console, timers: &[&str]) -> Result<(), SetupError> {
+    for timer in timers {
+        console.will_undo(Entry::Stop((*timer).to_owned()))?;
+    }
+    console.try_step(
+        "letting members' certificates renew by themselves",
+        &format!("systemctl enable --now {}", timers.join(" ")),
+        || {
+            systemctl(&[&["enable", "-q", "--now"], timers].concat())
+                .map_err(|error| error.to_string())
+        },
+    )
+}
+
+/// Switches both timers off.
+///
+/// # Errors
+/// As in [`timers_on`].
+pub(super) fn timers_off(console: &mut Console) -> Result<(), SetupError> {
+    let timers = [RENEW_TIMER, FETCH_TIMER];
+    console.try_step(
+        "ending the renewal of members' certificates on this host",
+        &format!("systemctl disable --now {}", timers.join(" ")),
+        || {
+            systemctl(&[&["disable", "-q", "--now"][..], &timers].concat())
+                .map_err(|error| error.to_string())
+        },
+    )
 }
 
 /// Asks again and again, until the answer is good.

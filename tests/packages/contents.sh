@@ -12,6 +12,12 @@ contents() {
         '-rwxr-xr-x 0/0 ./usr/share/etcd-signer/first-boot.sh' \
         '-rw-r--r-- 0/0 ./etc/ssh/sshd_config.d/00-etcd-signer.conf' \
         '-rw-r--r-- 0/0 ./usr/lib/sysusers.d/etcd-signer.conf' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-signer-member-renew.service' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-signer-member-renew.timer' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-signer-member-fetch.service' \
+        '-rw-r--r-- 0/0 ./usr/lib/systemd/system/etcd-signer-member-fetch.timer' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/etcd-signer-member' \
+        '-rw-r--r-- 0/0 ./usr/share/doc/etcd-signer/examples/alerts.yml' \
         '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-signer.8.gz' \
         '-rw-r--r-- 0/0 ./usr/share/man/man8/etcd-signer-setup.8.gz' \
         '-rw-r--r-- 0/0 ./usr/share/man/man5/etcd-signer.toml.5.gz' \

@@ -3,6 +3,7 @@
 
 mod bed;
 mod confined;
+mod deploy;
 mod fetched;
 mod killed;
 mod renewed;

@@ -5,6 +5,9 @@
 [ "$1" = remove ] || exit 0
 
 refuse_if_locked
+if [ -d /run/systemd/system ]; then
+    systemctl disable -q --now etcd-signer-member-renew.timer etcd-signer-member-fetch.timer || :
+fi
 disable_drop_ins
 with_sshd reload_sshd
 # Not one that the operator changed.
