@@ -8,6 +8,7 @@ mod host;
 mod login;
 mod member;
 mod networks;
+mod renewal;
 mod sshd;
 
 use crate::system::settings::SettingsSource;
@@ -201,6 +202,7 @@ pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
     }
     if wants(CheckGroup::Member) {
         member::check(options, &places, ca.certificate.as_ref(), now, &mut report);
+        renewal::check(options, &places, ca.certificate.as_ref(), now, &mut report);
     }
     if wants(CheckGroup::Host) {
         host::check(&mut report);

@@ -7,13 +7,11 @@
 //! with one and before anything is written to etcd.
 
 use crate::etcd::error::KeyValueUser;
-use crate::etcd::identity::{Identity, OwnKey};
 use crate::etcd::published::{Access, key_of};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::CaKeyFile;
 use crate::pki::grant::Grant;
 use crate::pki::member_host::{MEMBER, MemberHost};
-use crate::pki::profile::SIGNER_VALIDITY;
 use crate::pki::verify::Certificate;
 use crate::signer::audit::{Log, Record};
 use crate::signer::config::SignerConfig;
@@ -87,7 +85,7 @@ fn rows(
     let layers = confine(needs, config.allow_without_seccomp)?;
     base.confinement = Some(layers.as_str());
 
-    let identity = identity(for_own, &ca, clock)?;
+    let identity = member_survey::signer_identity(for_own, &ca, clock())?;
     let survey = Survey {
         config: &config,
         ca: &ca,
@@ -131,27 +129,6 @@ fn rows(
     })?;
     access.write(&values)?;
     Ok(rows)
-}
-
-/// The signer's own identity, in memory only.
-fn identity(
-    key_file: CaKeyFile,
-    ca: &CaCertificate,
-    clock: Clock,
-) -> Result<Identity, RequestError> {
-    let own_key = OwnKey::generate()?;
-    let grant = Grant::signer(own_key.public_key().clone());
-    let certificate = key_file.with_key(ca, |key| {
-        certify(
-            &grant,
-            ca,
-            key,
-            SIGNER_VALIDITY,
-            clock(),
-            &mut Record::default(),
-        )
-    })?;
-    Ok(Identity::new(own_key, &certificate))
 }
 
 fn metrics_folder(options: &MemberRenewOptions) -> Result<Vec<Folder>, RequestError> {

@@ -3,12 +3,18 @@
 
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::MemberListError;
-use crate::etcd::identity::Identity;
+use crate::etcd::identity::{Identity, OwnKey};
 use crate::etcd::roster::{self, ListedMember};
 use crate::etcd::served::served_certificate;
 use crate::pki::ca::certificate::CaCertificate;
+use crate::pki::ca::key::CaKeyFile;
+use crate::pki::grant::Grant;
 use crate::pki::member_renewal::{NotRenewable, RenewableMember};
+use crate::pki::profile::SIGNER_VALIDITY;
+use crate::signer::audit::Record;
 use crate::signer::config::SignerConfig;
+use crate::signer::error::RequestError;
+use crate::signer::session::certify;
 use crate::system::escape::escape;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -64,6 +70,30 @@ pub(crate) fn ports(config: &SignerConfig) -> Vec<u16> {
         .chain([CLIENT_PORT])
         .collect();
     ports.into_iter().collect()
+}
+
+/// The signer's own identity, in memory only. It leaves no record, since nobody gets it.
+///
+/// # Errors
+/// [`RequestError`].
+pub(crate) fn signer_identity(
+    key_file: CaKeyFile,
+    ca: &CaCertificate,
+    now: i64,
+) -> Result<Identity, RequestError> {
+    let own_key = OwnKey::generate()?;
+    let grant = Grant::signer(own_key.public_key().clone());
+    let certificate = key_file.with_key(ca, |key| {
+        certify(
+            &grant,
+            ca,
+            key,
+            SIGNER_VALIDITY,
+            now,
+            &mut Record::default(),
+        )
+    })?;
+    Ok(Identity::new(own_key, &certificate))
 }
 
 impl Survey<'_> {

@@ -2,6 +2,7 @@
 //! etcd; what is not renewed, and what is not taken.
 
 mod bed;
+mod checked;
 mod confined;
 mod deploy;
 mod fetched;
