@@ -21,6 +21,7 @@ mod leader;
 mod leave;
 mod paths;
 mod recover;
+mod renew;
 mod service;
 mod status;
 mod take_back;
@@ -64,6 +65,9 @@ pub fn main(arguments: Vec<OsString>, agent: Option<OsString>) -> ExitCode {
             init_or_join(console, &args.common, &Command::Join(args), agent.as_ref())
         }),
         SetupInvocation::Leave(args) => change(args.dry_run, |console| leave::leave(console, args)),
+        SetupInvocation::Renew(args) => change(args.dry_run, |console| {
+            renew::renew(console, args, agent.as_ref())
+        }),
     };
     match outcome {
         Ok(code) => code,

@@ -12,6 +12,7 @@ pub(crate) enum SetupInvocation {
     Init(InitArgs),
     Join(JoinArgs),
     Leave(LeaveArgs),
+    Renew(RenewArgs),
     Status {
         /// Whether as JSON.
         json: bool,
@@ -38,6 +39,10 @@ enum SetupCommand {
     /// Take this host out of its cluster. Data, settings and certificates are moved aside, and the
     /// host can join again
     Leave(LeaveArgs),
+    /// Have this member's certificate signed anew, for its key and the addresses in etcd's settings,
+    /// and put it in place. For what does not renew by itself: one that has expired, or is for names
+    /// that do not fit
+    Renew(RenewArgs),
     /// Show what this host is set up as. Exits with 0, or with 1 if a run is unfinished
     Status {
         /// Print JSON
@@ -119,6 +124,23 @@ pub(crate) struct LeaveArgs {
     pub(crate) last_member: bool,
 }
 
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RenewArgs {
+    /// The address of a signer [default: this host, if it is one]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) signer_ip: Option<IpAddr>,
+    /// The port of sshd on the signer
+    #[arg(long, value_name = "PORT", default_value_t = 22)]
+    pub(crate) ssh_port: u16,
+    /// How root on the signer is reached over ssh; another user needs sudo without a password there
+    /// [default: root@ADDRESS]
+    #[arg(long, value_name = "USER@HOST", value_parser = admin)]
+    pub(crate) admin: Option<String>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// Takes the arguments, the program's own name first.
 ///
 /// # Errors
@@ -128,6 +150,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<SetupInvocation, clap::E
         SetupCommand::Init(init) => SetupInvocation::Init(init),
         SetupCommand::Join(join) => SetupInvocation::Join(join),
         SetupCommand::Leave(leave) => SetupInvocation::Leave(leave),
+        SetupCommand::Renew(renew) => SetupInvocation::Renew(renew),
         SetupCommand::Status { json } => SetupInvocation::Status { json },
     })
 }

@@ -39,13 +39,13 @@ trap 'echo "FAILED  | line $LINENO: $BASH_COMMAND" >&2' ERR
 # shellcheck source=tests/hosts/bed.sh
 . tests/hosts/bed.sh
 bed_tree
-bed_network n1:11 n2:12 n3:13 n4:14 odd:15 s1:31 s2:32 s3:33 kubemaster-1:21 kubemaster-2:22
+bed_network n1:11 n2:12 n3:13 n4:14 odd:15 s1:31 s2:32 s3:33 m1:41 m2:42 m3:43 kubemaster-1:21 kubemaster-2:22
 # shellcheck disable=SC2034 # lib.sh reads it
 package=$(realpath "$1") client_package=$(realpath "$2")
 mkdir -p "$BED/work"
 # shellcheck source=tests/hosts/lib.sh
 . tests/hosts/lib.sh
-for theme in ${THEME:-cluster setup oddities}; do
+for theme in ${THEME:-cluster setup oddities members}; do
     # shellcheck source=tests/hosts/cluster.sh
     . "tests/hosts/$theme.sh"
 done

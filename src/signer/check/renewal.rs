@@ -79,7 +79,8 @@ fn names(hosts: &[MemberHost], certificate: &Path, report: &mut Report) {
         NAMES,
         format!(
             "{shown} is not for {}, which this member is known by: a person has to sign one that \
-             is (RUNBOOK, Renew a member's certificate): etcd-signer member sign {}",
+             is (RUNBOOK, Renew a member's certificate): etcd-signer-setup renew, or etcd-signer \
+             member sign {}",
             missing.join(", "),
             all.join(" ")
         ),
