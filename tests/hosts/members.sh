@@ -90,6 +90,7 @@ ok "every certificate has its audit record" on m1 "journalctl -t etcd-signer -o 
 records() { on "$1" "journalctl -t etcd-signer -o cat --no-pager | grep -c '^granted member renew for' || :"; }
 ok "  on one signer or the other" [ $(($(records m1) + $(records m2))) -ge 3 ]
 for host in m1 m2; do on $host "journalctl -t etcd-signer -o cat --no-pager | grep '^granted member renew for' || :" | sed 's/^/        /'; done
+ok "  whose process was confined, under its unit, by both layers" on m2 '! journalctl -t etcd-signer -o json --no-pager | jq -r "select(.ETCD_SIGNER_NAME == \"etcd-member\" and .ETCD_SIGNER_REQUEST == \"member renew\") | .ETCD_SIGNER_CONFINEMENT" | grep -vx "seccomp and landlock"'
 ok "the cluster is healthy" ctl m3 endpoint health --cluster
 for host in m1 m2 m3; do ok "$host is in order" on $host 'etcd-signer check --only member | grep -vE "^(warn  (clock|etcd)|ok)" | { ! grep .; }'; done
 no_more_runs() { on "$1" 'systemctl show -P Result etcd-signer-member-'"$2"'.service' | grep -qx success; }
