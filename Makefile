@@ -68,7 +68,7 @@ test-sshd-red: ## whether each attack on the endpoint can succeed without its li
 	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/red.sh
 
 .PHONY: test-interop
-test-interop: ## get-peers against etcd 3.5 (PyPI), and 3.6 and 3.7 (built with Go)
+test-interop: ## get-peers and members' renewals against etcd 3.5 (PyPI), and 3.6 and 3.7 (built with Go)
 	@$(INSTALL) $(TOOLS)
 	$(STATIC)
 	@tests/interop.sh

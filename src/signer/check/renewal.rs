@@ -6,6 +6,7 @@ use crate::etcd::error::KeyValueUser;
 use crate::etcd::identity::Identity;
 use crate::etcd::process::{self, SettingsOrigin};
 use crate::etcd::published::{Access, key_of};
+use crate::etcd::roster;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::CaKeyFile;
 use crate::pki::member_certificate::MemberCertificate;
@@ -14,9 +15,11 @@ use crate::pki::member_renewal::RenewableMember;
 use crate::signer::config::SignerConfig;
 use crate::signer::member_survey::{NotSurveyed, Survey, signer_identity};
 use crate::signer::successor;
+use crate::system::addresses;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use zeroize::Zeroizing;
 
 const NAMES: &str = "member names";
 const OWN: &str = "member renewal";
@@ -41,7 +44,11 @@ pub(super) fn check(
     let certificate = places.pki.join("member.crt");
     if let Ok(pem) = fs::read(&certificate) {
         if let Some(found) = MemberCertificate::parse(&pem, None) {
-            names(&found.hosts, &certificate, report);
+            let mut wanted = advertised();
+            if wanted.is_empty() {
+                wanted = listed(places, &pem, &config, ca);
+            }
+            names(&found.hosts, &wanted, &certificate, report);
         }
         own(places, &pem, &config, ca, now, report);
     }
@@ -55,9 +62,8 @@ pub(super) fn check(
 
 /// Whether a certificate is for everything that others connect to, and for what this host itself
 /// does. If not, the member is out of the cluster from its next restart on.
-fn names(hosts: &[MemberHost], certificate: &Path, report: &mut Report) {
-    let wanted = advertised();
-    let missing = missing(hosts, &wanted);
+fn names(hosts: &[MemberHost], wanted: &[MemberHost], certificate: &Path, report: &mut Report) {
+    let missing = missing(hosts, wanted);
     let shown = certificate.display();
     if missing.is_empty() {
         if !wanted.is_empty() {
@@ -100,7 +106,6 @@ fn missing(hosts: &[MemberHost], wanted: &[MemberHost]) -> Vec<MemberHost> {
 }
 
 /// The hosts that this host's etcd advertises to clients and peers, as its settings have them.
-/// Where it has them from a file of its own, they are not known.
 fn advertised() -> Vec<MemberHost> {
     let mut found = Vec::new();
     for process in process::running() {
@@ -121,6 +126,39 @@ fn advertised() -> Vec<MemberHost> {
         }
     }
     found.concat()
+}
+
+/// Where etcd has its settings from a file of its own, what it advertises to clients, as the cluster
+/// lists it: the member that is at an address of this host.
+fn listed(
+    places: &Places,
+    pem: &[u8],
+    config: &SignerConfig,
+    ca: &CaCertificate,
+) -> Vec<MemberHost> {
+    let Some(identity) = identity(places, pem) else {
+        return Vec::new();
+    };
+    let (endpoints, timeout) = (&config.etcd_endpoints, config.etcd_timeout);
+    let members = roster::members(endpoints, ca.der(), &identity, timeout).unwrap_or_default();
+    let own: Vec<IpAddr> = addresses::own().iter().map(|own| own.address).collect();
+    let is_own = |host: &MemberHost| match host {
+        MemberHost::Address(address) => address.is_loopback() || own.contains(address),
+        MemberHost::Name(_) => false,
+    };
+    members
+        .iter()
+        .map(|member| hosts_of(&member.client_urls.join(",")))
+        .find(|hosts| hosts.iter().any(is_own))
+        .unwrap_or_default()
+}
+
+/// This member, as a client of etcd.
+fn identity(places: &Places, pem: &[u8]) -> Option<Identity> {
+    let key = fs::read_to_string(places.pki.join("member.key"))
+        .map(Zeroizing::new)
+        .ok()?;
+    Identity::from_pem(std::str::from_utf8(pem).ok()?, &key)
 }
 
 /// The hosts of a list of URLs.
@@ -153,9 +191,7 @@ fn own(
     if !member.is_due(now) {
         return;
     }
-    let key = fs::read_to_string(places.pki.join("member.key")).unwrap_or_default();
-    let text = std::str::from_utf8(pem).unwrap_or_default();
-    let Some(identity) = Identity::from_pem(text, &key) else {
+    let Some(identity) = identity(places, pem) else {
         return;
     };
     let access = access(config, ca, &identity, KeyValueUser::Member);

@@ -46,7 +46,12 @@ impl Bed {
     }
 
     pub(super) fn start_with(validities: &[Days], arguments: &[&str]) -> Self {
-        let mut bed = Self::of(validities.len());
+        Self::start_of_kind("p256", validities, arguments)
+    }
+
+    /// With a CA key of this kind.
+    pub(super) fn start_of_kind(kind: &str, validities: &[Days], arguments: &[&str]) -> Self {
+        let mut bed = Self::of(kind, validities.len());
         bed.arguments = arguments.iter().map(|&text| text.to_owned()).collect();
         for (index, validity) in validities.iter().enumerate() {
             bed.new_key(index);
@@ -59,7 +64,7 @@ impl Bed {
 
     /// One member, which says that clients find it elsewhere.
     pub(super) fn start_advertising(elsewhere: &str) -> Self {
-        let mut bed = Self::of(1);
+        let mut bed = Self::of("p256", 1);
         bed.members[0].advertised = elsewhere.to_owned();
         bed.new_key(0);
         let names = bed.names(0);
@@ -68,8 +73,8 @@ impl Bed {
         bed
     }
 
-    fn of(count: usize) -> Self {
-        let ca = Ca::with("p256", "-subj /CN=etcd-ca -days 3650");
+    fn of(kind: &str, count: usize) -> Self {
+        let ca = Ca::with(kind, "-subj /CN=etcd-ca -days 3650");
         let members: Vec<Member> = (0..count)
             .map(|_| {
                 let address = address();

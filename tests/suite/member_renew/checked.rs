@@ -162,6 +162,21 @@ fn names_that_do_not_fit_the_member_are_a_failure() {
     }
 }
 
+/// Where etcd has its settings from a file of its own, the cluster's list is asked.
+#[test]
+fn names_are_compared_with_the_clusters_list_without_settings() {
+    let bed = Bed::start_advertising("https://127.9.9.9:2379");
+    let Some(found) = check(&bed, false, "rm /etc/etcd/etcd.env") else {
+        return;
+    };
+    has(
+        &found,
+        "member names",
+        "fail",
+        "is not for 127.9.9.9, which",
+    );
+}
+
 #[test]
 fn signer_is_told_of_every_member() {
     let mut bed = Bed::start(&[FRESH, URGENT, FRESH]);

@@ -4,7 +4,7 @@ use super::bed::{Bed, URGENT};
 use crate::confinement::memory;
 use crate::harness::is_root;
 use crate::peers::address;
-use crate::peers::key::{holds_none, p256_secrets};
+use crate::peers::key::{holds_none, p256_secrets, rsa_secrets};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -48,14 +48,19 @@ fn start(bed: &Bed) -> Child {
 fn has_no_key(bed: &Bed, waiting: &Child) {
     let memory = memory(waiting.id());
     let key = bed.ca.dir.read("ca.key");
-    let secrets = p256_secrets(pem::parse(&key).unwrap().contents());
+    let der = pem::parse(&key).unwrap().into_contents();
+    let secrets = if der.len() > 500 {
+        rsa_secrets(&der)
+    } else {
+        p256_secrets(&der).to_vec()
+    };
     let certificate = bed.ca.dir.read("ca.crt");
     holds_none(&memory, certificate.as_bytes(), key.as_bytes(), &secrets);
 }
 
 /// The member's certificate is good for the relay's address, too: a relay that only delays.
-fn bed_behind(relay: Ipv4Addr) -> Bed {
-    let bed = Bed::start(&[URGENT]);
+fn bed_behind(kind: &str, relay: Ipv4Addr) -> Bed {
+    let bed = Bed::start_of_kind(kind, &[URGENT], &[]);
     let names = bed.names(0).replace("IP:127.0.0.1", &format!("IP:{relay}"));
     bed.certify("m0", "etcd-member", &names, URGENT);
     bed.ca.set(&format!(
@@ -71,9 +76,9 @@ fn ca_key_is_not_in_memory_while_etcd_is_awaited() {
     if !is_root("the memory of a process that is not dumpable") {
         return;
     }
-    for count in 0..3 {
+    for (kind, count) in [("p256", 0), ("p256", 1), ("p256", 2), ("rsa2048", 2)] {
         let at = address();
-        let bed = bed_behind(at);
+        let bed = bed_behind(kind, at);
         let kept = relay(at, bed.address(0), count);
         let mut waiting = start(&bed);
         let stream = kept.recv().unwrap();
@@ -84,7 +89,7 @@ fn ca_key_is_not_in_memory_while_etcd_is_awaited() {
     }
     // With one connection more passed on, it is all there is.
     let at = address();
-    let bed = bed_behind(at);
+    let bed = bed_behind("p256", at);
     let _kept = relay(at, bed.address(0), 3);
     assert!(start(&bed).wait().unwrap().success());
     assert_eq!(bed.count(), 1);
@@ -121,7 +126,7 @@ fn fetching_process_keeps_what_replacing_a_file_takes() {
         return;
     }
     let at = address();
-    let bed = bed_behind(at);
+    let bed = bed_behind("p256", at);
     let kept = relay(at, bed.address(0), 0);
     let url = bed.url(0);
     let command = bed.fetch_command(0, &[]);

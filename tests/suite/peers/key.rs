@@ -82,8 +82,15 @@ fn rsa_ca_key_is_wiped_before_etcd_is_asked() {
         .output()
         .unwrap();
     let der = pem::parse(made.stdout).unwrap().into_contents();
+    let secrets = rsa_secrets(&der);
+    let key = KeyPair::try_from(der).unwrap();
+    none_is_in_memory(&Pki::with_key(key), &secrets);
+}
+
+/// The same of an RSA key.
+pub(crate) fn rsa_secrets(der: &[u8]) -> Vec<Vec<u8>> {
     // PKCS#8 holds version, algorithm, and PKCS#1 in an OCTET STRING.
-    let pkcs8 = elements(single(&der).unwrap().contents).unwrap();
+    let pkcs8 = elements(single(der).unwrap().contents).unwrap();
     let pkcs1 = single(pkcs8[2].contents).unwrap();
     let numbers = elements(pkcs1.contents).unwrap();
     // The numbers from the private exponent on; of each, some bytes from within.
@@ -92,6 +99,5 @@ fn rsa_ca_key_is_wiped_before_etcd_is_asked() {
         .map(|number| number.contents[40..72].to_vec())
         .collect();
     assert_eq!(secrets.len(), 6);
-    let key = KeyPair::try_from(der).unwrap();
-    none_is_in_memory(&Pki::with_key(key), &secrets);
+    secrets
 }
