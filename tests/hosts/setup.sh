@@ -113,6 +113,11 @@ ok "  its data are aside, for root alone" on s3 '[ "$(stat -c %a /var/lib/etcd-s
 ok "  and its etcd does not run" on s3 '! systemctl -q is-active etcd && ! systemctl -q is-enabled etcd'
 ok "it joins again" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
 ok "  and is a member" members_are 3
+id=$(ctl s2 member list | sed -n 's/, started, s3,.*//p')
+ok "s3 is removed by somebody else" ctl s2 member remove "$id"
+ok "  check says so there" wait_until "it" 30 eval 'grep -q "^FAIL  cluster .*etcd-signer-setup leave" <<<"$(on s3 etcd-signer check || :)"'
+ok "  and leave makes it ready to join" setup s3 leave
+ok "it joins again" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
 ok "s1, signer and perhaps leader, leaves with a verified backup" setup s1 leave --ca-backup /root/ca.age --identity /root/identity
 ok "  its login is closed" refused "a master" "ermission denied" as_master s1 get-certificate
 ok "  the others go on" ctl s2 put setup "s1 left"
@@ -131,11 +136,19 @@ ok "  but when told so" setup s2 leave --last-member --ca-backup /root/ca.age --
 
 section "init, interrupted at every step"
 start_init() { on s3 "rm -f /root/out; setsid etcd-signer-setup init >/root/out 2>&1 </dev/null & echo \$! >/root/pid"; }
-for step in "making the CA" "making this member" "writing etcd" "starting etcd" "opening this signer" "asking it for the members" "making the program" "checking this host"; do
+for step in "making the CA" "making this member/plug" "writing etcd" "starting etcd/plug" "opening this signer" "asking it for the members/plug" "making the program" "checking this host/plug"; do
+    how="kill"
+    [ "$step" = "${step%/plug}" ] || { how=plug step=${step%/plug}; }
     start_init
-    on s3 "end=\$((\$(date +%s) + 90)); until grep -q '$step' /root/out; do [ \$(date +%s) -lt \$end ] || break; done; kill -KILL \$(cat /root/pid)
+    on s3 "end=\$((\$(date +%s) + 90)); until grep -q '$step' /root/out; do [ \$(date +%s) -lt \$end ] || break; done
+        [ '$how' = plug ] || kill -KILL \$(cat /root/pid)
         grep -q '$step' /root/out || { cat /root/out; exit 1; }"
-    ok "killed at «$step»: check warns of it" grep -q "^warn  setup .*interrupted" <<<"$(on s3 etcd-signer check || :)"
+    if [ "$how" = plug ]; then
+        pull_plug s3
+        boot s3
+        wait_until "s3" 60 on s3 true
+    fi
+    ok "cut off ($how) at «$step»: check warns of it" grep -q "^warn  setup .*interrupted" <<<"$(on s3 etcd-signer check || :)"
     case $step in
         "making the program") # somebody joins meanwhile, and writes
             ok "  another host joins" setup s2 join --signer-ip=$NET.33
@@ -144,9 +157,6 @@ for step in "making the CA" "making this member" "writing etcd" "starting etcd" 
             ;;
     esac
 done
-pull_plug s3
-boot s3
-wait_until "s3" 60 on s3 true
 refused "the others' names are not its own" "--take-back s2" setup s3 init --take-back s2
 ok "the next run completes it" grep -q "This host is the first member" <<<"$(setup s3 init 2>&1)"
 ok "  with the CA that was there" same "$authority" "$(on s3 'sha256sum </etc/etcd/pki/ca.crt')"

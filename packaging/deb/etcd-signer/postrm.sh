@@ -48,7 +48,7 @@ case $1 in
         if [ ! -e /var/lib/etcd-signer ] || rmdir /var/lib/etcd-signer 2>/dev/null; then
             rm -f /var/log/etcd-signer-first-boot.log
         else
-            say "/var/lib/etcd-signer is still there: $(ls /var/lib/etcd-signer | paste -sd' ')"
+            say "/var/lib/etcd-signer is still there: $(find /var/lib/etcd-signer -mindepth 1 -maxdepth 1 -printf '%f ')"
         fi
         if [ -e /etc/etcd/pki ]; then say "/etc/etcd/pki is still there, with the CA's key and certificate."; fi
         ;;
