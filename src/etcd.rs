@@ -10,6 +10,7 @@ mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 mod grpc;
+pub(crate) mod health;
 pub(crate) mod identity;
 mod member_list;
 pub(crate) mod probe;
@@ -188,6 +189,7 @@ mod tests {
 
     fn member(name: &str, is_learner: bool, urls: &[&str]) -> Member {
         Member {
+            id: 0,
             name: name.to_owned(),
             is_learner,
             client_urls: urls.iter().map(|&url| url.to_owned()).collect(),

@@ -21,9 +21,11 @@ struct MemberListResponse {
     members: Vec<Member>,
 }
 
-/// etcdserverpb.Member, without its identifier and peer URLs.
+/// etcdserverpb.Member, without its peer URLs.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Member {
+    #[prost(uint64, tag = "1")]
+    pub(super) id: u64,
     /// Empty until it has started.
     #[prost(string, tag = "2")]
     pub(super) name: String,

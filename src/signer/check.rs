@@ -3,6 +3,7 @@
 //! It looks at what is there, asks sshd what it would do, and asks the signer itself, as a
 //! client of the endpoint would be answered. It changes nothing.
 
+mod cluster;
 mod files;
 mod host;
 mod login;
@@ -202,6 +203,7 @@ pub(crate) fn check(options: &CheckOptions, now: i64) -> Report {
     }
     if wants(CheckGroup::Member) {
         member::check(options, &places, ca.certificate.as_ref(), now, &mut report);
+        cluster::check(options, &places, ca.certificate.as_ref(), now, &mut report);
         renewal::check(options, &places, ca.certificate.as_ref(), now, &mut report);
     }
     if wants(CheckGroup::Host) {

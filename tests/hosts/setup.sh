@@ -91,11 +91,13 @@ cut_cable s2
 refused "where it would cost the quorum" "quorum" setup s1 leave --ca-backup /root/ca.age --identity /root/identity
 mend_cable s2
 ok "s3 joins" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
+wait_until "all members" 60 ctl s3 endpoint health
 before=$(footprint s3)
 ok "--dry-run tells each step" [ "$(setup s3 leave --dry-run | grep -c '^would: ')" = 4 ]
 ok "  and nothing has changed" same "$before" "$(footprint s3)"
 pull_plug s2
 refused "the others would be without a quorum" "would cost the quorum" setup s3 leave
+ok "  as check says" grep -q "^warn  cluster .*2 of 3 voting members answer, and no more may fail: bring back s2 " <<<"$(on s3 etcd-signer check || :)"
 boot s2
 wait_until "s2" 60 on s2 true
 members_are 3

@@ -43,6 +43,99 @@ fn members_are_listed_with_one_down_and_without_quorum() {
     fails(&output, &[&first, &second]);
 }
 
+/// What `check` says of the cluster: the verdict, and the text.
+fn cluster_finding(cluster: &Cluster) -> (String, String) {
+    let settings = cluster.pki.path("check.toml");
+    let endpoints = [0, 1, 2].map(|index| cluster.url(index));
+    fs::write(
+        &settings,
+        format!(
+            "ca_certificate = {:?}\nca_key = {:?}\netcd_endpoints = {endpoints:?}\n",
+            cluster.pki.certificate(),
+            cluster.pki.path("ca.key"),
+        ),
+    )
+    .unwrap();
+    let output = Command::new(crate::signer_path())
+        .args(["check", "--json", "--only", "member", "--config"])
+        .arg(&settings)
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings
+        .iter()
+        .find(|finding| finding["subject"] == "cluster");
+    let found = found.unwrap_or_else(|| panic!("no finding about the cluster: {report}"));
+    let text = |key: &str| found[key].as_str().unwrap().to_owned();
+    (text("verdict"), text("text"))
+}
+
+#[test]
+fn check_counts_the_members_that_answer() {
+    let mut cluster = Cluster::start(3);
+    let says = |cluster: &Cluster, verdict: &str, words: &[&str]| {
+        let (found, text) = cluster_finding(cluster);
+        assert_eq!(found, verdict, "{text}");
+        for words in words {
+            assert!(text.contains(words), "no «{words}» in: {text}");
+        }
+    };
+    says(
+        &cluster,
+        "ok",
+        &["3 of 3 voting members answer", "1 more may fail"],
+    );
+    cluster.kill(2);
+    let silent = format!("member2 ({}): nothing listens there", cluster.url(2));
+    cluster.wait("a leader", |cluster| cluster_finding(cluster).0 == "warn");
+    says(&cluster, "warn", &["2 of 3", "no more may fail", &silent]);
+    cluster.kill(1);
+    says(
+        &cluster,
+        "fail",
+        &[
+            "no quorum: 1 of 3 voting members answer, and 2 are needed",
+            &silent,
+        ],
+    );
+}
+
+#[test]
+fn check_names_an_alarm() {
+    // 1 MiB; etcd's own database has 20 KiB.
+    let cluster = Cluster::start_with(1, &["--quota-backend-bytes", "1048576"]);
+    let value = "x".repeat(100_000);
+    cluster.wait("the quota to be reached", |cluster| {
+        !cluster
+            .try_etcdctl(&["put", "a", &value], 0)
+            .status
+            .success()
+    });
+    let settings = cluster.pki.path("alarm.toml");
+    fs::write(
+        &settings,
+        format!(
+            "ca_certificate = {:?}\nca_key = {:?}\netcd_endpoints = [{:?}]\n",
+            cluster.pki.certificate(),
+            cluster.pki.path("ca.key"),
+            cluster.url(0),
+        ),
+    )
+    .unwrap();
+    let output = Command::new(crate::signer_path())
+        .args(["check", "--only", "member", "--config"])
+        .arg(&settings)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("FAIL  cluster ") && line.contains("NOSPACE")),
+        "{text}"
+    );
+}
+
 #[test]
 fn five_members_are_listed() {
     let cluster = Cluster::start(5);
