@@ -162,7 +162,7 @@ changes_nothing n2 "join again, from a saved copy" "set up already" saved_copy n
 on n3 'systemctl start etcd'
 # The third without access to root on the leader: in two steps.
 ok "n3 writes its request" first_boot n3 join --signer-ip="$(address n1)" --csr-out=/root/n3.csr
-refused "  and does not go on without a certificate" "no such file" first_boot n3 join --signer-ip="$(address n1)" --certificate=/root/n3.crt
+refused "  and does not go on without a certificate" "No such file" first_boot n3 join --signer-ip="$(address n1)" --certificate=/root/n3.crt
 on n3 'cat /root/n3.csr' | on n1 "etcd-signer member sign --host $(address n3) --host n3 --host 127.0.0.1 --host localhost" >"$BED/work/n3.crt"
 put "$BED/work/n3.crt" n3:/root
 before=$(footprint n3)

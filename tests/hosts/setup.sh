@@ -116,7 +116,7 @@ ok "  and its etcd does not run" on s3 '! systemctl -q is-active etcd && ! syste
 ok "it joins again" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
 ok "  and is a member" members_are 3
 id=$(ctl s2 member list | sed -n 's/, started, s3,.*//p')
-ok "s3 is removed by somebody else" ctl s2 member remove "$id"
+ok "s3 is removed by somebody else" wait_until "the removal" 60 ctl s2 member remove "$id"
 ok "  check says so there" wait_until "it" 30 eval 'grep -q "^FAIL  cluster .*etcd-signer-setup leave" <<<"$(on s3 etcd-signer check || :)"'
 ok "  and leave makes it ready to join" setup s3 leave
 ok "it joins again" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
