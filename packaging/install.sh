@@ -1,7 +1,7 @@
 #!/bin/sh
 # install.sh [--uninstall | --purge]: etcd-signer where there is no Debian package manager.
 #
-#   install.sh              install, or upgrade. Changed files in /etc are kept as they are.
+#   install.sh              install, or upgrade. What the operator wrote into files in /etc stays.
 #   install.sh --uninstall  remove program, account and endpoint; settings and CA stay
 #   install.sh --purge      the same, and remove the settings too. The CA stays: /etc/etcd/pki
 #
@@ -28,28 +28,11 @@ script() {
 # Every file and link of the package, relative to /.
 files() { (cd "$here/root" && find . ! -type d | sed 's|^\./||' | sort); }
 
-sum() { sha256sum "$1" | cut -d' ' -f1; }
-
 # put FILE: all of it or nothing, and never half a file under its name.
 put() {
     mkdir -p "/$(dirname "$1")"
     cp -P --preserve=mode,timestamps "$here/root/$1" "/$1.etcd-signer-new"
     mv -f "/$1.etcd-signer-new" "/$1"
-}
-
-# put_settings FILE: one in /etc, which is the operator's from then on.
-put_settings() {
-    shipped=$(sum "$here/root/$1")
-    before=$(sed -n "s|^\([0-9a-f]*\)  $1\$|\1|p" $state/settings 2>/dev/null || :)
-    if [ -n "$before" ] && [ ! -e "/$1" ]; then
-        echo "/$1 was removed by you, and is not put back"
-    elif [ ! -e "/$1" ] || [ "$(sum "/$1")" = "$before" ]; then
-        put "$1"
-    elif [ "$(sum "/$1")" != "$shipped" ] && [ "$shipped" != "$before" ]; then
-        echo "/$1 was changed by you, and stays. The new one is /$1.dist"
-        cp "$here/root/$1" "/$1.dist"
-    fi
-    echo "$shipped  $1" >>"$new/settings"
 }
 
 install_all() {
@@ -59,13 +42,7 @@ install_all() {
     new=$(mktemp -d)
     trap 'rm -rf "$new"' EXIT
     files >"$new/files"
-    : >"$new/settings"
-    while read -r file; do
-        case $file in
-            etc/*) put_settings "$file" ;;
-            *) put "$file" ;;
-        esac
-    done <"$new/files"
+    while read -r file; do put "$file"; done <"$new/files"
     # What an older version had and this one has not.
     if [ -f $state/files ]; then
         sort $state/files | comm -23 - "$new/files" | remove_files
@@ -73,13 +50,13 @@ install_all() {
     cp "$here/version" "$new/version"
     rm -rf $state
     mkdir -p $state
-    cp "$new/files" "$new/settings" "$new/version" "$here/install.sh" $state/
+    cp "$new/files" "$new/version" "$here/install.sh" $state/
     cp -r "$here/scripts" $state/
     script postinst configure "$old"
     echo "etcd-signer $(cat "$here/version") is installed"
 }
 
-# Those of /etc are the operator's, and stay.
+# Those that 0.1.0 put into /etc are the operator's, and stay.
 remove_files() {
     while read -r file; do
         case $file in

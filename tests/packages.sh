@@ -30,6 +30,8 @@ deb=$1 tarball=$2 only=${3:-}
 . "$top/tests/tools/rows.sh"
 # shellcheck source=packages/host.sh
 . "$top/tests/packages/host.sh"
+# shellcheck source=packages/versions.sh
+. "$top/tests/packages/versions.sh"
 before_row() { make_host; }
 after_row() { drop_host; }
 show_failure() { sed 's/^/        /' /mnt/out 2>/dev/null; }
@@ -37,16 +39,11 @@ show_failure() { sed 's/^/        /' /mnt/out 2>/dev/null; }
 mount -t tmpfs -o mode=0755 tmpfs /mnt || fatal "no tmpfs"
 cd / || exit 2
 ip link set lo up 2>/dev/null
-mkdir -p /mnt/packages/tarball /mnt/newer
+mkdir -p /mnt/packages/tarball
 cp "$deb" /mnt/packages/etcd-signer.deb
 cp "$(dirname "$deb")"/etcd-client-cert_*.deb /mnt/packages/client.deb || fatal "no masters' package beside it"
 tar --extract --file "$tarball" --directory /mnt/packages/tarball || fatal "no tarball"
-# A newer version, with another executable and another drop-in.
-dpkg-deb -R "$deb" /mnt/newer
-sed -i 's/^Version: .*/Version: 9.9.9-1/' /mnt/newer/DEBIAN/control
-echo >>/mnt/newer/usr/bin/etcd-signer
-echo '# newer' >>/mnt/newer$drop_in
-dpkg-deb --root-owner-group -b /mnt/newer /mnt/packages/newer.deb >/dev/null || fatal "no newer package"
+make_versions
 
 # shellcheck source=packages/contents.sh
 . "$top/tests/packages/contents.sh"
@@ -54,6 +51,8 @@ dpkg-deb --root-owner-group -b /mnt/newer /mnt/packages/newer.deb >/dev/null || 
 . "$top/tests/packages/install.sh"
 # shellcheck source=packages/upgrade.sh
 . "$top/tests/packages/upgrade.sh"
+# shellcheck source=packages/settings.sh
+. "$top/tests/packages/settings.sh"
 # shellcheck source=packages/remove.sh
 . "$top/tests/packages/remove.sh"
 # shellcheck source=packages/tarball.sh

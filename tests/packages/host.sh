@@ -81,6 +81,9 @@ reloads() {
 listens() { on bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; read -rt 20 line <&3; [[ $line == SSH-2* ]]'; }
 
 drop_in=/etc/ssh/sshd_config.d/00-etcd-signer.conf
+keys_drop_in=/etc/ssh/sshd_config.d/00-etcd-signer-keys.conf
+templates=/usr/share/etcd-signer/sshd
+config=/etc/etcd-signer/config.toml
 
 # says TEXT: whether the last command told the operator so.
 says() {
@@ -92,7 +95,9 @@ says() {
 install_deb() { quietly on dpkg -i /tmp/packages/etcd-signer.deb || { said="dpkg -i fails"; return 1; }; }
 # The tarball's installer.
 installer() { quietly on "$(dirname "$(cd $host && echo tmp/packages/tarball/*/install.sh)" | sed 's|^|/|')/install.sh" "$@"; }
-upgrade() { quietly on dpkg --force-confold -i /tmp/packages/newer.deb; }
+# package NAME: one of /mnt/packages, with nobody there to answer a question.
+package() { quietly on dpkg -i "/tmp/packages/$1.deb" || { said="dpkg -i $1.deb fails: $(tail -n 1 /mnt/out)"; return 1; }; }
+upgrade() { package newer; }
 
 # Everything on the host that an installation could change, but for dpkg's own notes.
 snapshot() {
@@ -121,6 +126,12 @@ pki_survives() {
 open_endpoint() {
     sed -i 's|192\.0\.2\.0/24,2001:db8::/32|127.0.0.0/8|' $host$drop_in
     on passwd --delete signer >/dev/null
+}
+# networks_are DROP-IN NETWORKS
+networks_are() {
+    grep -qxF "Match User signer Address $2" "$host$1" && return
+    said="$1 has: $(grep '^Match User signer Address' $host$1)"
+    return 1
 }
 get_certificate() {
     on timeout 60 ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o LogLevel=ERROR \

@@ -24,6 +24,13 @@ nobody_is_let_in() {
     said="ssh signer@127.0.0.1: $(tr -d '\r' </mnt/ssh.err | tail -n 1)"
 }
 
+unpacked_twice() {
+    quietly on dpkg --unpack /tmp/packages/etcd-signer.deb && quietly on dpkg --unpack /tmp/packages/newer.deb &&
+        quietly on dpkg --configure etcd-signer || { said="dpkg fails"; return 1; }
+    networks_are $drop_in 192.0.2.0/24,2001:db8::/32 && forced 192.0.2.7 && [ -e $host$config ] || return 1
+    said="cut off before it is configured, unpacked again: drop-in and settings are there in the end"
+}
+
 opened_it_answers() {
     install_deb && make_ca && open_endpoint || return 1
     start_sshd
@@ -172,6 +179,7 @@ first_boot() {
 
 row install_leaves_others_alone "" install_leaves_others_alone
 row nobody_is_let_in "" nobody_is_let_in
+row unpacked_twice "" unpacked_twice
 row opened_it_answers "" opened_it_answers
 row account "" account
 row account_without_sysusers "" account_without_sysusers

@@ -41,17 +41,40 @@ tarball_upgrade_keeps_edits() {
     installer || return 1
     local root
     root=$(echo $host/tmp/packages/tarball/*/root)
-    echo '# theirs' >>"$root$drop_in"
-    installer && grep -q '# theirs' $host$drop_in || { said="an unchanged file is not replaced"; return 1; }
+    sed -i 's|192\.0\.2\.0/24,2001:db8::/32|10.0.0.0/8|' $host$drop_in
+    echo '# theirs' >>"$root$templates/00-etcd-signer.conf"
+    installer && grep -q '# theirs' $host$drop_in && networks_are $drop_in 10.0.0.0/8 ||
+        { said="no new text, or no networks: $said"; return 1; }
     echo '# mine' >>$host$drop_in
-    echo '# theirs, newer' >>"$root$drop_in"
-    installer && says "was changed by you" && grep -q '# mine' $host$drop_in &&
-        grep -q 'theirs, newer' $host$drop_in.dist || { said="the operator's file is not kept"; return 1; }
+    echo 'validity = "12h"' >>$host/etc/etcd-signer/config.toml
+    echo '# theirs, newer' >>"$root$templates/00-etcd-signer.conf"
+    installer && says "was changed by hand" && grep -q '# mine' $host$drop_in && ! grep -q newer $host$drop_in &&
+        grep -q 12h $host/etc/etcd-signer/config.toml || { said="the operator's file is not kept"; return 1; }
     rm $host$drop_in
-    installer && says "was removed by you" && [ ! -e $host$drop_in ] || { said="a removed file comes back"; return 1; }
+    installer && [ ! -e $host$drop_in ] || { said="a removed file comes back"; return 1; }
     rm "$root/usr/share/doc/etcd-signer/README.md"
     installer && [ ! -e $host/usr/share/doc/etcd-signer/README.md ] || { said="an old version's file stays"; return 1; }
-    said="a changed drop-in stays, an unchanged one is replaced, a removed one stays away"
+    said="a new text gets the networks; a drop-in that was changed otherwise stays, a removed one stays away"
+}
+
+# The old tarball has its own install.sh, which knows the drop-in as the operator's file.
+old_installer() { quietly on /tmp/packages/tarball-old/install.sh; }
+tarball_upgrade_opened() {
+    old_installer && make_ca && start_sshd && open_at 127.0.0.0/8 || { said="the old one: $(tail -n 1 /mnt/out)"; return 1; }
+    local count=0 which code
+    sed -i "s/ClientAliveInterval 15/$NEW_LINE/" $host/tmp/packages/tarball/*/root$templates/00-etcd-signer.conf
+    for which in installer old_installer installer; do
+        ask_on $drop_in &
+        $which
+        code=$?
+        asked "$which" && [ $code = 0 ] || { said="$which: $said $(tail -n 1 /mnt/out)"; return 1; }
+        networks_are $drop_in 127.0.0.0/8 && in_force "$NEW_LINE" && [ -e $host$config ] || return 1
+    done
+    quietly on /usr/share/etcd-signer/tarball/install.sh --purge || { said="purge fails"; return 1; }
+    [ -z "$(find $host/etc/ssh/sshd_config.d -name '*etcd-signer*' ! -name '*.dist')" ] && [ ! -e $host/var/lib/etcd-signer ] ||
+        { said="purge leaves something"; return 1; }
+    same_settings && pki_survives || return 1
+    said="0.1.0's tarball, this one, back, again: $count requests meanwhile, all answered; purged"
 }
 
 tarball_uninstalls() {
@@ -95,6 +118,7 @@ tarball_beside_the_package() {
 row tarball_is_the_package "" tarball_is_the_package
 row tarball_installs "" tarball_installs
 row tarball_upgrade_keeps_edits "" tarball_upgrade_keeps_edits
+row tarball_upgrade_opened "" tarball_upgrade_opened
 row tarball_uninstalls "" tarball_uninstalls
 row tarball_purges "" tarball_purges
 row tarball_locked "" tarball_locked

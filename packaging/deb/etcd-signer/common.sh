@@ -8,6 +8,12 @@ export PATH LC_ALL=C
 
 drop_ins=/etc/ssh/sshd_config.d
 drop_in=$drop_ins/00-etcd-signer.conf
+# What the drop-ins are made from: this version's texts, and notes of those that the drop-ins in
+# place were made from.
+names="00-etcd-signer.conf 00-etcd-signer-keys.conf"
+texts=/usr/share/etcd-signer/sshd
+state=/var/lib/etcd-signer
+noted=$state/sshd
 account=signer
 login=/usr/bin/etcd-signer-login
 
@@ -42,6 +48,21 @@ enable_drop_ins() {
     for file in "$drop_ins"/00-etcd-signer*.conf.removed; do
         [ ! -f "$file" ] || [ -e "${file%.removed}" ] || mv "$file" "${file%.removed}"
     done
+}
+
+# The line with the operator's networks, for sed -E with the flag I.
+open_line='^[[:space:]]*Match[[:space:]]+User[[:space:]]+signer[[:space:]]+Address[[:space:]]+([0-9a-f.:/,]+)[[:space:]]*$'
+
+# text_of DROP-IN: without what is the host's own, its networks and what its sshd does not know.
+text_of() { sed -E "s/^# unknown to this sshd: //; s#$open_line#Match User signer Address#I" "$1"; }
+
+same_text() { [ -f "$1" ] && [ -f "$2" ] && [ "$(text_of "$1")" = "$(text_of "$2")" ]; }
+
+# note_text NAME: this version's text is the one that the drop-in was made from, or was told of.
+note_text() {
+    mkdir -p "$noted"
+    cp "$texts/$1" "$noted/$1.new"
+    mv -f "$noted/$1.new" "$noted/$1"
 }
 
 # with_sshd COMMAND...: runs it if there is an sshd, with what `sshd -t` wants to find: its

@@ -40,9 +40,10 @@ case $1 in
     abort-install) disable_drop_ins ;;
     purge)
         rm -rf /etc/etcd-signer
-        rm -f "$drop_ins"/00-etcd-signer*.conf.removed "$drop_ins"/00-etcd-signer*.conf.disabled
+        rm -f "$drop_ins"/00-etcd-signer*.conf.removed "$drop_ins"/00-etcd-signer*.conf.disabled "$drop_ins"/00-etcd-signer*.conf.??????
+        command -v sshd >/dev/null || rmdir "$drop_ins" /etc/ssh 2>/dev/null || :
         rm -f /var/lib/etcd-signer/first-boot.done
-        rm -rf /var/lib/etcd-signer/join
+        rm -rf /var/lib/etcd-signer/join "$noted"
         # What an unfinished run would have to take back, and what was moved aside, a CA's key
         # among it, is not ours to forget.
         if [ ! -e /var/lib/etcd-signer ] || rmdir /var/lib/etcd-signer 2>/dev/null; then

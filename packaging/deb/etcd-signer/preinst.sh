@@ -21,5 +21,14 @@ if entry=$(getent passwd "$account"); then
     esac
 fi
 
-# After a removal: what the operator wrote comes back, and dpkg sees it.
+# After a removal: what the operator wrote comes back.
 enable_drop_ins
+
+# The texts of the version that is in place, while they are there: by these postinst tells what the
+# operator wrote. Version 0.1.0 took no notes: dpkg knew the drop-in as a conffile. dpkg goes on
+# listing it, as obsolete; it then neither removes the file nor asks about it, and remembers it if
+# 0.1.0 is installed again.
+for name in $names; do
+    [ -f "$texts/$name" ] || continue
+    if [ ! -f "$noted/$name" ] || same_text "$texts/$name" "$drop_ins/$name"; then note_text "$name"; fi
+done

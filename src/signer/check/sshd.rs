@@ -60,7 +60,9 @@ pub(super) fn check(
             report.fail(
                 SUBJECT,
                 format!(
-                    "the endpoint's drop-in is missing in {}: install the package again",
+                    "the endpoint's drop-in is missing in {0}: run 'cp \
+                     /usr/share/etcd-signer/sshd/00-etcd-signer.conf {0}/', or correct the one that \
+                     is .disabled",
                     places.drop_ins.display()
                 ),
             );
