@@ -153,8 +153,13 @@ upgrade_keeps_removed() {
     package old || return 1
     rm $host$drop_in
     package etcd-signer && package newer && [ ! -e $host$drop_in ] || { said="the drop-in comes back: $said"; return 1; }
-    same_settings || return 1
-    said="a drop-in that the operator removed stays away"
+    same_settings && make_ca || return 1
+    local copy="cp $templates/00-etcd-signer.conf /etc/ssh/sshd_config.d/"
+    on etcd-signer check --only sshd >/mnt/out 2>&1
+    says "$copy" || return 1
+    ! open_at 127.0.0.0/8 && says "$copy" || return 1
+    on $copy && open_at 127.0.0.0/8 && networks_are $drop_in 127.0.0.0/8 || return 1
+    said="a drop-in that the operator removed stays away; check and open say how it comes back, and it does"
 }
 
 upgrade_with_bad_network() {
