@@ -68,6 +68,13 @@ END
     [ "$code" = 0 ]
 }
 
+# recorded SERIAL, as openssl prints it: upper case, where the record has lower case. What stands for
+# the journal may still have it to read.
+recorded() {
+    local serial=${1#serial=}
+    wait_until 20 grep -aq "^ETCD_SIGNER_SERIAL=0*${serial,,}$" "$bed/journal"
+}
+
 peer_in_net() { in_net /usr/bin/python3 "$bed/peer.py" "$@"; }
 peer_here() { /usr/bin/python3 "$bed/peer.py" "$@"; }
 

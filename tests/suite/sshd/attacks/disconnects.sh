@@ -29,12 +29,6 @@ no_session() {
 
 no_session_gone() { ! kill -0 "$idle" 2>/dev/null; }
 
-# As openssl prints it, upper case, and as the record has it, lower case.
-recorded() {
-    local serial=${1#serial=}
-    grep -aq "^ETCD_SIGNER_SERIAL=0*${serial,,}$" "$bed/journal"
-}
-
 all_recorded() {
     local serial count=0
     while read -r serial; do

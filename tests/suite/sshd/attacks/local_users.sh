@@ -126,7 +126,8 @@ su_unrecorded() {
     local size=$((1024 - $(wc -c <"$bed/answer.pem") + 20))
     as_mallory "head -c $size /dev/zero | tr '\\0' ' ' >/home/mallory/cut; exec <$bed/m.csr
         exec bash -c 'ulimit -f 1; SSH_ORIGINAL_COMMAND=kubemaster-m exec su signer -c x >>/home/mallory/cut'"
-    sed -i 's/^ *//; s/^-----END.*//' /home/mallory/cut
+    # What is left of the last line, too: so it is a certificate again.
+    sed -i 's/^ *//; s/^-\{1,5\}\(E.*\)\?$//' /home/mallory/cut
     echo '-----END CERTIFICATE-----' >>/home/mallory/cut
     serial=$(openssl x509 -in /home/mallory/cut -noout -serial 2>/dev/null) ||
         { said="exit $code; she got no certificate"; return 0; }
