@@ -12,26 +12,11 @@ BED=${BED:?} # a folder on a file system that can hold overlays
 RELEASE=${RELEASE:-bookworm} # of Debian, for all hosts
 NET=10.77.0
 NET6=fd00:77::
-PACKAGES=systemd,systemd-sysv,dbus,udev,kmod,iproute2,netbase,procps,passwd,adduser,e2fsprogs,less,ca-certificates,openssl,openssh-server,openssh-client,etcd-server,etcd-client,libpam-systemd,sudo,jq,tar,gzip,faketime,age
 
-# The tree of packages, made once and kept as a tar, under a name that says what is in it.
+# The tree of packages, which tests/hosts/tree.sh makes once, and what is no package's in it.
 bed_tree() {
-    local key tar sources
-    key=$(sha256sum <<<"$PACKAGES" | cut -c1-12)
-    tar=$BED/tree-$RELEASE-$key.tar
-    if [ ! -s "$tar" ]; then
-        echo "making the hosts' file system from packages of Debian $RELEASE (once, a minute or two)"
-        sources=/etc/apt/sources.list.d/debian.sources
-        [ -e $sources ] || sources=/etc/apt/sources.list
-        # This machine's own mirror, for the release that is asked for.
-        sed -E "s/\b(bookworm|trixie|$(. /etc/os-release; echo "${VERSION_CODENAME:-bookworm}"))\b/$RELEASE/g" \
-            "$sources" >"$BED/apt.${sources##*.}"
-        sources=$BED/apt.${sources##*.}
-        mmdebstrap --quiet --mode=root --variant=minbase --include="$PACKAGES" \
-            --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/locale/*' \
-            "$RELEASE" "$tar.part.tar" "$sources"
-        mv "$tar.part.tar" "$tar"
-    fi
+    local tar
+    tar=$(tests/hosts/tree.sh "$RELEASE" "$BED")
     rm -rf "$BED/tree"
     mkdir "$BED/tree"
     tar -xpf "$tar" -C "$BED/tree" --xattrs --xattrs-include='*' --numeric-owner
