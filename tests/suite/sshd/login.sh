@@ -195,7 +195,13 @@ by_placement() {
 # unchanged WHY: open has failed for this reason, and everything is as it was.
 unchanged() {
     said=$(cat "$bed/out")
-    [[ $said == *"$1"* ]] && grep -q 'Address 10.99.0.0/24$' $placement && [ "$(echo /etc/ssh/sshd_config.d/*)" = $placement ]
+    [[ $said == *"$1"* ]] && grep -q 'Address 10.99.0.0/24$' $placement || return 1
+    local files=$placement exempt=/etc/ssh/sshd_config.d/00-etcd-signer-penalties.conf
+    if sshd -T | grep -q ^persourcepenalties; then
+        files="$exempt $placement"
+        grep -qx 'PerSourcePenaltyExemptList 10.99.0.0/24' $exempt || return 1
+    fi
+    [ "$(echo /etc/ssh/sshd_config.d/*)" = "$files" ]
 }
 refused_open() { ! endpoint open --networks "$1" && unchanged "not changed: $2" && answers; }
 check_fails() { by_placement && failing /usr/bin/etcd-signer no_check; }
