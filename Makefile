@@ -56,10 +56,16 @@ test-renewal: ## a master and its etcd client through ten lifetimes of a minute 
 	ETCD_CLIENT_CERT_LONG=1 cargo test --locked --test suite -- --nocapture renewer::renewals
 
 .PHONY: test-sshd-load
-test-sshd-load: ## sshd under load, and clients that stall or vanish (root; LOAD="masters stalled" is a part of it)
-	@$(INSTALL) $(TOOLS) $(ATTACKERS)
+test-sshd-load: ## sshd under load, and clients that stall or vanish (root; LOAD="masters stalled" is a part of it; RELEASE=trixie takes Debian 13's sshd)
+	@$(INSTALL) $(TOOLS) $(ATTACKERS) $(if $(RELEASE),mmdebstrap)
 	$(STATIC)
-	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/load.sh $(LOAD)
+	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/$(if $(RELEASE),in-release.sh $(RELEASE) )load.sh $(LOAD)
+
+.PHONY: test-sshd-login
+test-sshd-login: ## check and etcd-signer-endpoint with an sshd as people have it (root; a part of make test; RELEASE=trixie as above)
+	@$(INSTALL) $(TOOLS) ip $(if $(RELEASE),mmdebstrap)
+	$(STATIC)
+	@SIGNER=$(ETCD_SIGNER) tests/suite/sshd/$(if $(RELEASE),in-release.sh $(RELEASE) )login.sh
 
 .PHONY: test-sshd-red
 test-sshd-red: ## whether each attack on the endpoint can succeed without its line (root)

@@ -1,16 +1,20 @@
 #!/bin/bash
-# The endpoint under load, with the real sshd under the shipped limits file. As root:
+# The endpoint under load, with the real sshd under the shipped limits file, opened as
+# etcd-signer-endpoint does it. As root:
 #
-#   SIGNER=target/static/etcd-signer load.sh [masters|stalled|silent|cut]...
+#   SIGNER=target/static/etcd-signer load.sh [masters|stalled|health|silent|cut]...
 #
 #   masters  200 masters at once, each trying again as a script would: all get a certificate
 #   stalled  500 requests whose input never ends: gone after the signer's deadline
+#   health   connections that end before a login, as health checks do: the others behind the same
+#            address are not punished for them (OpenSSH 9.8 and later would)
 #   silent   connections that never log in, ask for nothing, or stop reading: gone after sshd's
 #   cut      a client's network is cut, without a word: nothing of it is left
 #
-# masters and stalled take half a minute each, the others some three. MASTERS and STALLED are
-# other numbers to try; WITHOUT=REGEX takes lines out of the drop-in, LIMITS=no leaves the
-# limits file out.
+# masters and stalled take half a minute each, health some seconds, the others some three minutes.
+# MASTERS and STALLED are other numbers to try; WITHOUT=REGEX takes lines out of the drop-in,
+# LIMITS=no leaves the limits file out, PENALTIES=no the exemption from penalties. With the sshd of
+# another Debian release: in-release.sh.
 # shellcheck disable=SC2317 # some functions are called through wait_until alone
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -27,7 +31,8 @@ address() { echo "10.99.1.$((1 + $1 % 200))"; }
 # What sshd and the signer still run for clients, besides the listener itself.
 leftovers() {
     pgrep '^etcd-signer' | wc -l
-    pgrep -f '^sshd: ' | grep -cvx "$sshd_pid"
+    # sshd, and sshd-session and sshd-auth since OpenSSH 9.8 and 10.0.
+    pgrep '^sshd' | grep -cvx "$sshd_pid"
 }
 nothing_left() { [ "$(leftovers | tr '\n' ' ')" = "0 0 " ]; }
 
@@ -64,7 +69,7 @@ masters() {
     for i in $(seq "$count"); do
         openssl verify -purpose sslclient -CAfile /etc/etcd/pki/ca.crt "$bed/masters/$i/crt" \
             >/dev/null 2>&1 || continue
-        [ "$(openssl x509 -in "$bed/masters/$i/crt" -noout -subject)" = "subject=CN = kubemaster-$i" ] &&
+        [ "$(openssl x509 -in "$bed/masters/$i/crt" -noout -subject -nameopt RFC2253)" = "subject=CN=kubemaster-$i" ] &&
             good=$((good + 1))
     done
     tries=$(cat "$bed"/masters/*/codes | sort | uniq -c | awk '{ printf "%s times exit %s; ", $1, $2 }')
@@ -114,6 +119,15 @@ stalled() {
     exec {writer}>&-
 }
 
+# More than enough for the default of PerSourcePenalties: a second for each, counted from 15 on.
+health() {
+    local i
+    for i in $(seq 60); do in_net bash -c ': <>/dev/tcp/10.99.0.1/22' || fatal "no connection"; done
+    wait_until 60 nothing_left || fatal "connections that ended are still there"
+    client -b 10.99.1.1 leader kubemaster-m <"$bed/m.csr" >"$bed/crt" 2>"$bed/err"
+    verdict $? "60 bare connections, and a master behind the same address: $(cat "$bed/crt" "$bed/err" | head -n 1 | tr -d '\r')"
+}
+
 # Three ways to hold a connection without a request.
 silent() {
     local i
@@ -157,17 +171,28 @@ cut_off() {
 }
 
 make_bed
-install_dropin "$bed/deploy/etcd-signer/sshd/00-etcd-signer.conf" ${WITHOUT:+"$WITHOUT"}
+install -m 0644 "$bed/deploy/etcd-signer/sshd/00-etcd-signer.conf" /etc/ssh/sshd_config.d/
 [ "${LIMITS:-yes}" = no ] || install_limits
 # The clients' own choice of a key exchange, the costly part of a login.
 sed -i '/KexAlgorithms/d' "$bed/ssh_config"
+"$bed/deploy/etcd-signer/etcd-signer-endpoint" open --networks 10.99.1.0/24,fd99:1::/64 >"$bed/out" 2>&1 ||
+    fatal "$(cat "$bed/out")"
+if [ -n "${WITHOUT:-}" ]; then
+    drop_in=/etc/ssh/sshd_config.d/00-etcd-signer.conf
+    grep -qE "^ *($WITHOUT)" $drop_in || fatal "no line matches $WITHOUT in $drop_in"
+    sed -i -E "/^ *($WITHOUT)/d" $drop_in
+fi
+[ "${PENALTIES:-yes}" = yes ] || rm -f /etc/ssh/sshd_config.d/00-etcd-signer-penalties.conf
 start_sshd 22 /etc/ssh/sshd_config
+ssh -V 2>&1
+sshd -T | grep -i '^persourcepenalt' || echo "this sshd has no PerSourcePenalties (OpenSSH 9.8 and later have)"
 mkdir -p "$bed/stalled" "$bed/masters"
-[ $# -gt 0 ] || set -- masters stalled silent cut
+[ $# -gt 0 ] || set -- masters stalled health silent cut
 for part; do
     case $part in
         masters) masters ;;
         stalled) stalled ;;
+        health) health ;;
         silent) silent ;;
         cut) cut_off ;;
         *) fatal "no part $part" ;;
