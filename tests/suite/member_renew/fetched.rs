@@ -224,6 +224,25 @@ fn certificate_that_is_not_a_members_is_a_persons() {
         bed.certify("m0", name, &names, validity);
         fails(&bed.fetch(0, &[]), 78, words);
     }
+    bed.certify(
+        "m0",
+        "etcd-member",
+        &format!("{names}\nbasicConstraints=CA:TRUE"),
+        FRESH,
+    );
+    fails(&bed.fetch(0, &[]), 78, "it is a CA's");
+    openssl(
+        bed.ca.dir.path(),
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout twin.key -out \
+         twin.crt -subj /CN=etcd-ca -days 99",
+    );
+    let of_twin = bed.certificate_by("twin", "m0", "etcd-member", &names, FRESH);
+    bed.ca.replace("m0.crt", of_twin, 0o444);
+    fails(
+        &bed.fetch(0, &[]),
+        78,
+        "it is not signed by the CA in place",
+    );
     bed.certify("m0", "etcd-member", &names, FRESH);
     bed.new_key_file("other");
     let other = fs::read(bed.ca.dir.join("other.key")).unwrap();
