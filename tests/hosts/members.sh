@@ -18,7 +18,7 @@ ok "  and join has not" on m3 '! systemctl -q is-enabled etcd-signer-member-rene
 on m1 'umask 077; age-keygen -o /root/identity 2>/dev/null; etcd-signer ca backup /root/etcd-ca.age --recipient "$(age-keygen -y /root/identity)" >/dev/null'
 for file in etcd-ca.age identity; do on m1 "cat /root/$file" >"$BED/work/$file"; done
 put "$BED/work/etcd-ca.age" "$BED/work/identity" m2:/root
-ok "m2 is a signer, too" on m2 "etcd-signer-endpoint promote /root/etcd-ca.age --identity /root/identity --networks $NET.0/24 && systemctl enable -q --now etcd-signer-member-renew.timer"
+ok "m2 is a signer, too" on m2 "etcd-signer-endpoint promote /root/etcd-ca.age --identity /root/identity --networks $NET.0/24 && systemctl -q is-enabled etcd-signer-member-renew.timer"
 ok "  and check fails nowhere" on m2 '[ "$(etcd-signer check --json | jq -r ".findings[] | select(.verdict == \"fail\")")" = "" ]'
 
 # back_dated HOST: a certificate for its key and names that is in its last third, made by openssl on m2.
