@@ -149,7 +149,7 @@ test-packages: tarball ## what installing, upgrading and removing the packages d
 	@tests/packages.sh target/debian/etcd-signer_*.deb target/debian/etcd-signer-*.tar.gz '$(ROW)'
 
 .PHONY: test-hosts
-test-hosts: deb ## Debian hosts that become a cluster, with a signer and masters (root; RELEASE=trixie for Debian 13)
+test-hosts: deb ## Debian hosts that become a cluster, with a signer and masters (root; RELEASE=trixie for Debian 13, RELEASE="bookworm trixie" for both)
 	@$(INSTALL) $(TOOLS) ip mmdebstrap systemd-nspawn unshare
 	@tests/hosts/run.sh target/debian/etcd-signer_*.deb target/debian/etcd-client-cert_*.deb
 

@@ -16,7 +16,7 @@ NET6=fd00:77::
 # The tree of packages, which tests/hosts/tree.sh makes once, and what is no package's in it.
 bed_tree() {
     local tar
-    tar=$(tests/hosts/tree.sh "$RELEASE" "$BED")
+    tar=$(tests/hosts/tree.sh "$RELEASE" "$TREES")
     rm -rf "$BED/tree"
     mkdir "$BED/tree"
     tar -xpf "$tar" -C "$BED/tree" --xattrs --xattrs-include='*' --numeric-owner

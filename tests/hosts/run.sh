@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh SIGNER.deb CLIENT.deb: the tests that need several hosts, of the Debian release that RELEASE
-# names (bookworm, trixie). Root. Everything runs in namespaces that end with this script, in a folder
+# names (bookworm, trixie, or both). Root. Everything runs in namespaces that end with this script, in a folder
 # under target/. THEME=oddities runs one theme alone.
 set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,6 +10,25 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 export BED=${BED:-$PWD/target/hosts}
+# The hosts' file systems as tars, kept between runs.
+export TREES=${TREES:-$BED}
+if [[ ${RELEASE-} == *" "* ]]; then
+    # Side by side: hosts wait for each other most of the time.
+    declare -A runs
+    trap 'kill "${runs[@]}" 2>/dev/null || :; wait' INT TERM
+    for release in $RELEASE; do
+        mkdir -p "$BED/$release"
+        RELEASE=$release BED=$BED/$release tests/hosts/run.sh "$@" >"$BED/$release/log" 2>&1 &
+        runs[$release]=$!
+    done
+    failed=0
+    for release in $RELEASE; do
+        wait "${runs[$release]}" || failed=1
+        printf '\n==== Debian %s\n' "$release"
+        cat "$BED/$release/log"
+    done
+    exit $failed
+fi
 if [ -z "${CGROUP:-}" ]; then
     mkdir -p "$BED"
     case $(stat -fc %T "$BED") in
