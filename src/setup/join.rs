@@ -24,6 +24,7 @@ use crate::etcd::identity::Identity;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::member_certificate::MemberCertificate;
 use crate::pki::private_key::PrivateKey;
+use crate::system::escape::escape;
 use crate::system::{installed_file, new_file};
 use std::ffi::OsString;
 use std::fs;
@@ -295,6 +296,13 @@ fn inspect(
             leader.hint_of_urls()
         ),
     };
+    if let Some(text) = members.iter().find_map(unwritable) {
+        refuse!(
+            "the cluster lists a member with \"{}\", which cannot be written into etcd's settings: \
+             correct that member first",
+            escape(text.as_bytes())
+        );
+    }
     let own_urls = etcd_settings::urls(&identity.addresses, PEER_PORT);
     let is_own = |member: &Member| {
         member.name == identity.name || member.peer_urls.iter().any(|url| own_urls.contains(url))
@@ -334,6 +342,19 @@ fn inspect(
         refuse!("not every member is healthy; joining now could cost the quorum: {why}");
     }
     Ok(seen)
+}
+
+/// A name or URL of a member that would be more than one word in etcd's settings, in the journal or
+/// in a list with commas. etcd itself takes any name.
+fn unwritable(member: &Member) -> Option<&str> {
+    let is_plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\,=#".contains(&byte))
+    };
+    let urls = member.peer_urls.iter().chain(&member.client_urls);
+    urls.chain([&member.name])
+        .map(String::as_str)
+        .find(|text| !is_plain(text))
 }
 
 fn own(cluster: &Cluster, peer_urls: &[String]) -> Result<Option<Member>, String> {
@@ -394,4 +415,43 @@ fn report(console: &mut Console, identity: &MemberIdentity) -> Result<(), SetupE
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unwritable;
+    use crate::setup::etcdctl::Member;
+
+    fn member(name: &str, peer: &str, client: &str) -> Member {
+        Member {
+            id: 1,
+            name: name.to_owned(),
+            peer_urls: vec![peer.to_owned()],
+            client_urls: vec![client.to_owned()],
+            is_learner: false,
+        }
+    }
+
+    #[test]
+    fn text_that_would_add_a_setting_is_found() {
+        const PEER: &str = "https://[fd00::1]:2380";
+        const CLIENT: &str = "https://etcd-1.example.com:2379";
+        for name in ["n1", "", "Etcd_1.example.com"] {
+            assert_eq!(unwritable(&member(name, PEER, CLIENT)), None, "{name}");
+        }
+        for name in [
+            "a\nETCD_CLIENT_CERT_AUTH=false",
+            "a b",
+            "a,b",
+            "a=b",
+            "$(id)",
+            "\u{fc}",
+            "'",
+        ] {
+            assert_eq!(unwritable(&member(name, PEER, CLIENT)), Some(name));
+        }
+        let url = "https://10.0.0.1:2380 x";
+        assert_eq!(unwritable(&member("n1", url, CLIENT)), Some(url));
+        assert_eq!(unwritable(&member("n1", PEER, url)), Some(url));
+    }
 }
