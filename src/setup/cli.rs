@@ -79,6 +79,16 @@ pub(crate) struct InitArgs {
     /// network of the address]
     #[arg(long, value_name = "NETWORKS")]
     pub(crate) networks: Option<String>,
+    /// Restore the CA from this backup instead of creating one: its masters go on without a change
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_backup: Option<PathBuf>,
+    /// A file with an age or SSH private key, for a backup that was made with --recipient; may be given
+    /// more than once
+    #[arg(long, value_name = "FILE", requires = "ca_backup")]
+    pub(crate) identity: Vec<PathBuf>,
+    /// Restore etcd's data from this snapshot (etcdctl snapshot save)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -4,7 +4,7 @@ use super::cli::InitArgs;
 use super::clock::{now, timestamp};
 use super::console::Console;
 use super::error::{PROGRAM, SetupError, refuse};
-use super::etcd_settings::{self, CLIENT_PORT, Cluster};
+use super::etcd_settings::{self, CLIENT_PORT, Cluster, PEER_PORT};
 use super::host;
 use super::identity::{
     MemberIdentity, WorkFolder, check_certificate, etcd_account, install, install_pki, new_key,
@@ -27,7 +27,11 @@ use crate::system::paths::SETUP_DONE;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// How long restoring a snapshot may take, in seconds. One of 8 GiB, etcd's suggested maximum, takes
+/// minutes on a slow disk.
+const RESTORED: u64 = 1800;
 
 /// How long an etcd may take to become healthy, in seconds.
 pub(super) const HEALTHY: u64 = 60;
@@ -48,11 +52,12 @@ pub(super) fn init(
     if !resumes {
         let host = host::check(&identity.addresses)?;
         check_login(&networks)?;
+        check_backups(args)?;
         let _work = WorkFolder::create()?;
         console.begin_log()?;
         begin(console, "init", identity)?;
         stop_untouched(console, &host)?;
-        make_ca(console)?;
+        make_ca(console, args)?;
         console.will_undo(Entry::File(MEMBER_CERTIFICATE.into()))?;
         console.will_undo(Entry::File(MEMBER_KEY.into()))?;
         console.step("making this member's key and certificate", || {
@@ -62,9 +67,17 @@ pub(super) fn init(
         write_settings(
             console,
             identity,
-            &Cluster::New { token },
+            &Cluster::New {
+                token: token.clone(),
+            },
             &etcd_settings::urls(&identity.addresses, CLIENT_PORT),
         )?;
+        if let Some(snapshot) = &args.snapshot {
+            console.step(
+                &format!("restoring etcd's data from {}", snapshot.display()),
+                || restore_data(snapshot, identity, &token),
+            )?;
+        }
         console.will_undo(Entry::Stop(SERVICE.to_owned()))?;
         console.step("starting etcd", service::start)?;
         console.step("waiting until it is healthy", healthy)?;
@@ -90,21 +103,23 @@ pub(super) fn init(
     finish(console, "init", identity)?;
     let ca = CaCertificate::load(Path::new(CA_CERTIFICATE), now())
         .map_err(|error| SetupError::Refused(error.to_string()))?;
-    for line in [
-        String::new(),
-        "This host is the first member of the cluster, and its signer.".to_owned(),
-        format!(
-            "The CA's key is {CA_KEY}. It is the only copy, and without it no certificate can be"
-        ),
-        "renewed. Save it now, on a medium that is not this host:".to_owned(),
-        "    etcd-signer ca backup /root/etcd-ca.age".to_owned(),
-        format!(
-            "Further members: etcd-signer-setup join --signer-ip={address} --ca-fingerprint={}",
-            Fingerprint::of(ca.der())
-        ),
-    ] {
-        console.say(&line);
+    console.say("");
+    console.say("This host is the first member of the cluster, and its signer.");
+    if args.ca_backup.is_none() {
+        for line in [
+            format!(
+                "The CA's key is {CA_KEY}. It is the only copy, and without it no certificate can be"
+            ),
+            "renewed. Save it now, on a medium that is not this host:".to_owned(),
+            "    etcd-signer ca backup /root/etcd-ca.age".to_owned(),
+        ] {
+            console.say(&line);
+        }
     }
+    console.say(&format!(
+        "Further members: etcd-signer-setup join --signer-ip={address} --ca-fingerprint={}",
+        Fingerprint::of(ca.der())
+    ));
     Ok(())
 }
 
@@ -182,15 +197,79 @@ pub(super) fn stop_untouched(console: &mut Console, host: &host::Host) -> Result
     )
 }
 
-fn make_ca(console: &mut Console) -> Result<(), SetupError> {
+/// Whether the files to restore from are there, and the snapshot is whole.
+fn check_backups(args: &InitArgs) -> Result<(), SetupError> {
+    let given = args.ca_backup.iter().chain(&args.identity);
+    for file in given.chain(&args.snapshot) {
+        if !file.is_file() {
+            refuse!("{}: there is no such file", file.display());
+        }
+    }
+    if let Some(snapshot) = &args.snapshot {
+        let status = snapshot_tool().args(["snapshot", "status"]);
+        if let Err(why) = status.arg(absolute(snapshot)).run() {
+            refuse!("--snapshot {}: {why}", snapshot.display());
+        }
+    }
+    Ok(())
+}
+
+/// etcd 3.6 has moved what works on files from etcdctl to etcdutl.
+fn snapshot_tool() -> Call {
+    let is_there = Path::new("/usr/bin/etcdutl").exists();
+    let call = Call::new(if is_there { "etcdutl" } else { "etcdctl" });
+    call.env("ETCDCTL_API", "3".as_ref())
+}
+
+/// What is started has another working directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Puts the data of a snapshot in the place of the empty folder, as those of a new cluster with this
+/// member alone.
+fn restore_data(snapshot: &Path, identity: &MemberIdentity, token: &str) -> Result<String, String> {
+    let urls = etcd_settings::urls(&identity.addresses, PEER_PORT);
+    let cluster: Vec<String> = urls
+        .iter()
+        .map(|url| format!("{}={url}", identity.name))
+        .collect();
+    // It makes the folder itself.
+    fs::remove_dir(DATA).map_err(|error| format!("{DATA}: {error}"))?;
+    let restored = snapshot_tool()
+        .args(["snapshot", "restore"])
+        .arg(absolute(snapshot))
+        .args(["--data-dir", DATA, "--name", &identity.name])
+        .args(["--initial-cluster", &cluster.join(",")])
+        .args(["--initial-cluster-token", token])
+        .args(["--initial-advertise-peer-urls", &urls.join(",")])
+        .within(RESTORED);
+    let said = run(restored)?;
+    run(Call::new("chown").args(["-R", "--no-dereference", "etcd:etcd", DATA]))?;
+    Ok(said)
+}
+
+fn make_ca(console: &mut Console, args: &InitArgs) -> Result<(), SetupError> {
     for folder in [ETC, PKI] {
         console.will_undo(Entry::Folder(folder.into()))?;
     }
     for file in [CA_CERTIFICATE, CA_KEY] {
         console.will_undo(Entry::File(file.into()))?;
     }
-    console.step("making the CA", || {
-        run(Call::new("etcd-signer").args(["ca", "init", "--directory", PKI]))?;
+    let what = match &args.ca_backup {
+        None => "making the CA".to_owned(),
+        Some(backup) => format!("restoring the CA from {}", backup.display()),
+    };
+    console.step(&what, || {
+        match &args.ca_backup {
+            None => drop(run(Call::new("etcd-signer").args([
+                "ca",
+                "init",
+                "--directory",
+                PKI,
+            ]))?),
+            Some(backup) => restore_ca(backup, &args.identity)?,
+        }
         let Some(signer) = crate::system::account::signer() else {
             return Err("user signer does not exist: install the package etcd-signer".to_owned());
         };
@@ -198,6 +277,21 @@ fn make_ca(console: &mut Console) -> Result<(), SetupError> {
             .map_err(|error| format!("{CA_KEY}: {error}"))?;
         Ok(String::new())
     })
+}
+
+fn restore_ca(backup: &Path, identities: &[PathBuf]) -> Result<(), String> {
+    let mut restore = Call::new("etcd-signer")
+        .args(["ca", "restore", "--directory", PKI])
+        .arg(absolute(backup));
+    for identity in identities {
+        restore = restore.arg("--identity").arg(absolute(identity));
+    }
+    // Without an identity, age asks for the passphrase.
+    if identities.is_empty() {
+        restore.run_on_terminal().map_err(|error| error.to_string())
+    } else {
+        run(restore).map(drop)
+    }
 }
 
 fn certify(identity: &MemberIdentity) -> Result<String, String> {

@@ -132,9 +132,24 @@ ok "s1 joins again, through s2" setup s1 join --signer-ip=$NET.32
 ok "  and check has nothing against a member without the CA" same "" "$(on s1 'etcd-signer check | grep ^FAIL || :')"
 on s1 "etcd-signer-endpoint open --networks $NET.0/24" >/dev/null 2>&1 || :
 for host in s3 s1; do ok "$host leaves" setup $host leave; done
+ok "a snapshot is taken" on s2 "set -a; . /etc/etcd/etcdctl.env; ETCDCTL_ENDPOINTS=https://127.0.0.1:2379 etcdctl snapshot save /root/snapshot"
 refused "the last member does not leave by mistake" "--last-member" setup s2 leave
 refused "  nor with the only copy of the CA" "--ca-backup" setup s2 leave --last-member
 ok "  but when told so" setup s2 leave --last-member --ca-backup /root/ca.age --identity /root/ca-identity
+
+section "All members are lost, and a backup and a snapshot are there"
+refused "a snapshot that is none" "snapshot" on s2 'head -c 5000 /dev/urandom >/root/none; etcd-signer-setup init --networks '$NET'.0/24 --ca-backup /root/ca.age --identity /root/ca-identity --snapshot /root/none'
+refused "no such backup" "no such file" setup s2 init --networks $NET.0/24 --ca-backup /root/nowhere
+output=$(setup s2 init --networks $NET.0/24 --ca-backup /root/ca.age --identity /root/ca-identity --snapshot /root/snapshot) || { echo "$output"; exit 1; }
+echo "        ${output//$'\n'/$'\n'        }"
+ok "the CA is the one that it was" same "$fingerprint" "$(sed -n 's/.*--ca-fingerprint=//p' <<<"$output")"
+ok "the data are those of the snapshot" same "s1 left" "$(ctl s2 get --print-value-only setup)"
+ok "a master goes on with the certificate that it had" writes_and_reads kubemaster-s1 s2
+ok "  and gets its next one" master kubemaster-s1 s2
+ok "a member joins" setup s3 join --signer-ip=$NET.32
+ok "  and has the data" same "s1 left" "$(ctl s3 get --print-value-only setup)"
+ok "  and leaves" setup s3 leave
+ok "and s2, the last one" setup s2 leave --last-member --ca-backup /root/ca.age --identity /root/ca-identity
 
 section "init, interrupted at every step"
 start_init() { on s3 "rm -f /root/out; setsid etcd-signer-setup init >/root/out 2>&1 </dev/null & echo \$! >/root/pid"; }
