@@ -122,7 +122,7 @@ ok "  and leave makes it ready to join" setup s3 leave
 ok "it joins again" setup s3 join --signer-ip=$NET.31 --ssh-port=2222
 ok "s1, signer and perhaps leader, leaves with a verified backup" setup s1 leave --ca-backup /root/ca.age --identity /root/identity
 ok "  its login is closed" refused "a master" "ermission denied" as_master s1 get-certificate
-ok "  the others go on" ctl s2 put setup "s1 left"
+ok "  the others go on" ctl s2 put setup s1-left
 ok "  s2 becomes a signer" on s1 'cat /root/ca.age /root/identity' >/dev/null
 on s1 'cat /root/ca.age' >"$BED/work/ca.age"
 on s1 'cat /root/identity' >"$BED/work/ca-identity"
@@ -143,11 +143,11 @@ refused "no such backup" "no such file" setup s2 init --networks $NET.0/24 --ca-
 output=$(setup s2 init --networks $NET.0/24 --ca-backup /root/ca.age --identity /root/ca-identity --snapshot /root/snapshot) || { echo "$output"; exit 1; }
 echo "        ${output//$'\n'/$'\n'        }"
 ok "the CA is the one that it was" same "$fingerprint" "$(sed -n 's/.*--ca-fingerprint=//p' <<<"$output")"
-ok "the data are those of the snapshot" same "s1 left" "$(ctl s2 get --print-value-only setup)"
+ok "the data are those of the snapshot" same s1-left "$(ctl s2 get --print-value-only setup)"
 ok "a master goes on with the certificate that it had" writes_and_reads kubemaster-s1 s2
 ok "  and gets its next one" master kubemaster-s1 s2
 ok "a member joins" setup s3 join --signer-ip=$NET.32
-ok "  and has the data" same "s1 left" "$(ctl s3 get --print-value-only setup)"
+ok "  and has the data" same s1-left "$(ctl s3 get --print-value-only setup)"
 ok "  and leaves" setup s3 leave
 ok "and s2, the last one" setup s2 leave --last-member --ca-backup /root/ca.age --identity /root/ca-identity
 

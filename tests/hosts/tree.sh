@@ -17,8 +17,8 @@ if [ ! -s "$tar" ]; then
     [ -e $sources ] || sources=/etc/apt/sources.list
     # This machine's own mirror, for the release that is asked for.
     sed -E "s/\b(bookworm|trixie|$(. /etc/os-release; echo "${VERSION_CODENAME:-bookworm}"))\b/$release/g" \
-        "$sources" >"$folder/apt.${sources##*.}"
-    sources=$folder/apt.${sources##*.}
+        "$sources" >"$folder/apt-$release.${sources##*.}"
+    sources=$folder/apt-$release.${sources##*.}
     mmdebstrap --quiet --mode=root --variant=minbase --include="$PACKAGES" \
         --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/locale/*' \
         "$release" "$tar.part.tar" "$sources" >&2
