@@ -158,6 +158,12 @@ pub(super) fn check(addresses: &[IpAddr]) -> Result<Host, SetupError> {
             );
         }
     }
+    // Its folder belongs to the user etcd, who could lead root elsewhere.
+    if Path::new(DATA).is_symlink() {
+        refuse!(
+            "{DATA} is a symbolic link: remove it; to have the data elsewhere, mount that there"
+        );
+    }
     require_empty(DATA)?;
     let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
     if !accounts.lines().any(|line| line.starts_with("etcd:")) {
