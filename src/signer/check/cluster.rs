@@ -10,6 +10,7 @@ use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::CaKeyFile;
 use crate::signer::config::SignerConfig;
 use crate::signer::member_survey::signer_identity;
+use crate::system::escape::escape;
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
@@ -53,7 +54,14 @@ pub(super) fn check(
         .collect();
     endpoints.extend(config.etcd_endpoints.iter().cloned());
     match health::members(&endpoints, ca.der(), &identity, TIME) {
-        Ok(members) => assess(&members, &own, report),
+        Ok(members) => {
+            // One other may be behind, or lie: a member is removed if its own etcd does not say
+            // otherwise.
+            let here = || health::members(&config.etcd_endpoints, ca.der(), &identity, TIME);
+            let is_listed = own.is_among(&members)
+                || here().is_ok_and(|as_told_here| own.is_among(&as_told_here));
+            assess(&members, is_listed, &own, report);
+        }
         Err(error) => report.fail(SUBJECT, error.to_string()),
     }
 }
@@ -95,12 +103,30 @@ impl OwnSettings {
         Self::parse(&text, &client)
     }
 
+    /// Whether this host is one of the members, for all that is known: one that has not started yet
+    /// advertises nothing.
+    fn is_among(&self, members: &[MemberHealth]) -> bool {
+        let is_own = |member: &MemberHealth| {
+            member
+                .client_urls
+                .iter()
+                .any(|url| self.client_urls.contains(url))
+        };
+        self.client_urls.is_empty()
+            || members
+                .iter()
+                .any(|member| member.name.is_empty() || is_own(member))
+    }
+
     fn parse(environment: &str, client_environment: &str) -> Self {
+        // As systemd reads such a file: the last one counts, and quotes are none of the value.
         let value = |text: &str, name: &str| {
             let mut lines = text
                 .lines()
                 .filter_map(|line| line.trim().strip_prefix(name));
-            lines.next().map(str::to_owned)
+            lines
+                .next_back()
+                .map(|value| value.trim_matches(['"', '\'']).to_owned())
         };
         let list = |text: &str, name: &str| -> Vec<String> {
             let urls = value(text, name).unwrap_or_default();
@@ -122,7 +148,12 @@ impl OwnSettings {
 
 /// With it, the next start of etcd makes a cluster of one out of this member's data.
 fn force_new_cluster(report: &mut Report) {
-    let is_on = |value: &str| !matches!(value, "" | "false" | "0" | "f" | "F" | "FALSE" | "False");
+    let is_on = |value: &str| {
+        !matches!(
+            value.trim_matches(['"', '\'']),
+            "" | "false" | "0" | "f" | "F" | "FALSE" | "False"
+        )
+    };
     let in_file = fs::read_to_string(ENVIRONMENT).is_ok_and(|text| {
         text.lines()
             .filter_map(|line| line.trim().strip_prefix("ETCD_FORCE_NEW_CLUSTER="))
@@ -152,16 +183,8 @@ fn shown(member: &MemberHealth) -> String {
     }
 }
 
-fn assess(members: &[MemberHealth], own: &OwnSettings, report: &mut Report) {
-    let is_own = |member: &MemberHealth| {
-        member
-            .client_urls
-            .iter()
-            .any(|url| own.client_urls.contains(url))
-    };
-    // One that has not started yet advertises nothing.
-    let is_joining = members.iter().any(|member| member.name.is_empty());
-    if !own.client_urls.is_empty() && !is_joining && !members.iter().any(is_own) {
+fn assess(members: &[MemberHealth], is_listed: bool, own: &OwnSettings, report: &mut Report) {
+    if !is_listed {
         report.fail(
             SUBJECT,
             "the cluster does not list this host: it was removed. Run 'etcd-signer-setup leave', \
@@ -210,7 +233,7 @@ fn quorum(
             Err(cause) => Some(format!(
                 "{} ({}): {cause}",
                 shown(member),
-                member.client_urls.join(", ")
+                escape(member.client_urls.join(", ").as_bytes())
             )),
         })
         .collect();
@@ -284,25 +307,27 @@ fn versions(known: &[(&MemberHealth, &MemberStatus)], report: &mut Report) {
 
 /// Alarms, and databases that are close to one.
 fn databases(known: &[(&MemberHealth, &MemberStatus)], own: &OwnSettings, report: &mut Report) {
-    for (member, status) in known {
-        let alarms: Vec<&str> = status
-            .errors
+    // Every member lists the alarms of all.
+    let alarms: BTreeSet<&str> = known
+        .iter()
+        .flat_map(|(_, status)| &status.errors)
+        .map(|error| error.trim())
+        .filter(|error| error.contains("alarm:"))
+        .collect();
+    for alarm in alarms {
+        let raiser = known
             .iter()
-            .map(String::as_str)
-            .filter(|error| error.contains("alarm"))
-            .collect();
-        if !alarms.is_empty() {
-            report.fail(
-                SUBJECT,
-                format!(
-                    "{} has raised an alarm ({}): for NOSPACE, compact and defragment, then etcdctl \
-                     alarm disarm; for CORRUPT, remove that member and let it join again",
-                    shown(member),
-                    alarms.join(", ")
-                ),
-            );
-            continue;
-        }
+            .find(|(member, _)| alarm.starts_with(&format!("memberID:{} ", member.id)))
+            .map_or_else(|| "a member".to_owned(), |(member, _)| shown(member));
+        report.fail(
+            SUBJECT,
+            format!(
+                "{raiser} has raised an alarm ({alarm}): for NOSPACE, compact and defragment, then run \
+                 'etcdctl alarm disarm'; for CORRUPT, remove that member alone and let it join again"
+            ),
+        );
+    }
+    for (member, status) in known {
         let quota = status.db_size_quota.or(own.quota).unwrap_or(DEFAULT_QUOTA);
         let percent = status
             .db_size
@@ -380,7 +405,7 @@ mod tests {
     fn lines(members: &[MemberHealth], own: &str) -> String {
         let mut report = Report::default();
         let own = OwnSettings::parse(&format!("ETCD_ADVERTISE_CLIENT_URLS={own}\n"), "");
-        assess(members, &own, &mut report);
+        assess(members, own.is_among(members), &own, &mut report);
         report.to_text()
     }
 
@@ -460,7 +485,8 @@ mod tests {
     #[test]
     fn other_members_are_known_from_the_settings_of_etcdctl() {
         let own = OwnSettings::parse(
-            "# x\nETCD_ADVERTISE_CLIENT_URLS=https://10.0.0.1:2379\nETCD_QUOTA_BACKEND_BYTES=8\n",
+            "# x\nETCD_ADVERTISE_CLIENT_URLS=https://old:2379\n\
+             ETCD_ADVERTISE_CLIENT_URLS=\"https://10.0.0.1:2379\"\nETCD_QUOTA_BACKEND_BYTES=8\n",
             "ETCDCTL_ENDPOINTS=https://10.0.0.1:2379,https://10.0.0.2:2379\n",
         );
         assert_eq!(own.others, ["https://10.0.0.2:2379"]);
