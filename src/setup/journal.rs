@@ -6,8 +6,8 @@ use super::paths::{MEMBER_CERTIFICATE, MEMBER_KEY};
 use crate::system::escape::{self, escape};
 use crate::system::new_file::{self, FileSystemError};
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One step, as what takes it back.
@@ -175,22 +175,19 @@ impl Journal {
     /// # Errors
     /// [`FileSystemError`]. The step must not be taken then.
     pub(super) fn note(&mut self, entry: Entry) -> Result<(), FileSystemError> {
-        self.write_with(&entry)?;
-        self.entries.push(entry);
+        let all = [self.entries.as_slice(), &[entry]].concat();
+        self.write(&all)?;
+        self.entries = all;
         Ok(())
     }
 
-    fn write_with(&self, entry: &Entry) -> Result<(), FileSystemError> {
+    /// Writes the whole journal anew, so that what is on disk is always whole.
+    fn write(&self, entries: &[Entry]) -> Result<(), FileSystemError> {
         new_file::create_directory(new_file::directory_of(&self.path))?;
-        let append = || {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.path)?;
-            writeln!(file, "{entry}")?;
-            file.sync_all()
-        };
-        append().map_err(FileSystemError::new("writing", &self.path))?;
+        let text: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
+        new_file::prepare(&self.path, text.as_bytes(), 0o600, None)?
+            .persist(&self.path)
+            .map_err(|error| FileSystemError::new("replacing", &self.path)(error.error))?;
         new_file::sync_directory_of(&self.path)
     }
 
@@ -221,14 +218,15 @@ impl Journal {
     ) -> Result<Remainder, FileSystemError> {
         let mut left = Vec::new();
         let mut is_listed = false;
-        for entry in self.entries.iter().rev() {
+        for (index, entry) in self.entries.iter().enumerate().rev() {
             if is_listed && entry.is_needed_to_withdraw() {
                 left.push(entry.clone());
                 continue;
             }
             if let Err(why) = undo(entry) {
                 failed(entry, why);
-                is_listed |= matches!(entry, Entry::Member { .. });
+                // Nor are data taken from an etcd that still runs.
+                is_listed |= matches!(entry, Entry::Member { .. } | Entry::Stop(_));
                 // Once more by the next run. What cannot be taken back for lack of an Include line,
                 // or of attributes in a file system, is no reason to try for ever.
                 if matches!(
@@ -237,6 +235,9 @@ impl Journal {
                 ) {
                     left.push(entry.clone());
                 }
+            } else if matches!(entry, Entry::Member { .. }) {
+                // Withdrawn once: what it needs for that is removed next.
+                self.write(self.entries.get(..index).unwrap_or_default())?;
             }
         }
         if left.is_empty() {
@@ -252,11 +253,7 @@ impl Journal {
             left.push(run.clone());
         }
         left.reverse();
-        let text: String = left.iter().map(|entry| format!("{entry}\n")).collect();
-        new_file::prepare(&self.path, text.as_bytes(), 0o600, None)?
-            .persist(&self.path)
-            .map_err(|error| FileSystemError::new("replacing", &self.path)(error.error))?;
-        new_file::sync_directory_of(&self.path)?;
+        self.write(&left)?;
         self.entries = left;
         Ok(Remainder::Member)
     }
@@ -459,6 +456,56 @@ mod tests {
             })
             .collect();
         assert_eq!(left.entries(), expected);
+    }
+
+    #[test]
+    fn host_that_was_withdrawn_is_not_withdrawn_again() {
+        let folder = Folder::new("withdrawn");
+        let mut journal = folder.journal();
+        for entry in every_kind() {
+            journal.note(entry).unwrap();
+        }
+        // What a run that is killed while it removes the certificate leaves on disk.
+        let mut on_disk = Vec::new();
+        journal
+            .take_back(
+                |entry| {
+                    if matches!(entry, Entry::File(_)) {
+                        on_disk = folder.journal().entries().to_vec();
+                    }
+                    Ok(())
+                },
+                |_, _| panic!(),
+            )
+            .unwrap();
+        assert!(
+            !on_disk
+                .iter()
+                .any(|entry| matches!(entry, Entry::Member { .. }))
+        );
+        assert_eq!(on_disk, every_kind()[..7]);
+    }
+
+    #[test]
+    fn data_of_an_etcd_that_still_runs_stay() {
+        let folder = Folder::new("running");
+        let mut journal = folder.journal();
+        for entry in every_kind() {
+            journal.note(entry).unwrap();
+        }
+        let mut undone = Vec::new();
+        let remainder = journal.take_back(
+            |entry| {
+                undone.push(entry.clone());
+                match entry {
+                    Entry::Stop(_) => Err("it hangs".to_owned()),
+                    _ => Ok(()),
+                }
+            },
+            |_, _| {},
+        );
+        assert_eq!(remainder.unwrap(), Remainder::Member);
+        assert!(!undone.iter().any(|entry| matches!(entry, Entry::Data(_))));
     }
 
     #[test]
