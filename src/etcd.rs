@@ -75,6 +75,11 @@ pub(crate) fn confined_client_urls(
     })
 }
 
+/// Whether a URL that a member advertises is http or https, a host and a port, and nothing else.
+pub(crate) fn is_member_url(url: &str) -> bool {
+    client_url::is_client_url(url)
+}
+
 /// Asks the endpoints in turn, until one gives a list that is accepted.
 fn ask_for_members<T>(
     endpoints: &[Endpoint],

@@ -33,7 +33,7 @@ use crate::system::{output, relro, startup};
 use cli::SetupInvocation;
 use console::{Console, INTERRUPTED};
 use error::{PROGRAM, SetupError, refuse};
-use journal::Journal;
+use journal::{Entry, Journal};
 use nix::sys::signal::{SigSet, Signal};
 use std::ffi::OsString;
 use std::fs;
@@ -201,11 +201,23 @@ fn init_or_join(
     };
     if !console.dry_run {
         console.complain(&error.to_string());
-        if resumes {
+        // An etcd that serves may have got other members, and writes, by now.
+        let serves = matches!(command, Command::Init(_))
+            && console.journal.entries().contains(&Entry::Close);
+        let began_etcd = console
+            .journal
+            .entries()
+            .iter()
+            .any(|entry| matches!(entry, Entry::Stop(_)));
+        if resumes || serves {
             console.say("what was done is kept: fix the error, and run this again");
         } else if !console.journal.is_empty() {
             console.say("rolling back what was done");
-            take_back(console, Origin::ThisRun)?;
+            let origin = match command {
+                Command::Init(_) if began_etcd => Origin::EarlierRun,
+                _ => Origin::ThisRun,
+            };
+            take_back(console, origin)?;
             console.say("everything was rolled back: this can be run again");
         } else if console.is_logging() {
             console.say("nothing was changed");

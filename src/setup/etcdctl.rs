@@ -143,6 +143,14 @@ impl Cluster {
             .map(drop)
     }
 
+    /// Takes back all alarms. One whose cause lasts is raised again.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(super) fn disarm_alarms(&self) -> Result<String, ClusterError> {
+        self.ask(&["alarm", "disarm"])
+    }
+
     /// Whether every endpoint agrees on a proposal within the time.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! This member's own key, request and certificate.
 
 use super::error::{SetupError, refuse};
-use super::paths::{CA_CERTIFICATE, ETC, MEMBER_CERTIFICATE, MEMBER_KEY, PKI, WORK};
+use super::paths::{CA_CERTIFICATE, DRY_WORK, ETC, MEMBER_CERTIFICATE, MEMBER_KEY, PKI, WORK};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::member_certificate::MemberCertificate;
 use crate::pki::member_host::{MEMBER, MemberHost};
@@ -45,9 +45,10 @@ impl WorkFolder {
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn create() -> Result<Self, SetupError> {
+    pub(super) fn create(dry_run: bool) -> Result<Self, SetupError> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let path = PathBuf::from(WORK);
+        // A dry run takes no lock: the folder of a run that is at work is not its own.
+        let path = PathBuf::from(if dry_run { DRY_WORK } else { WORK });
         let _ = fs::remove_dir_all(&path);
         fs::DirBuilder::new()
             .mode(0o700)

@@ -7,8 +7,7 @@ use super::error::{PROGRAM, SetupError, refuse};
 use super::etcd_settings::{self, CLIENT_PORT, Cluster, PEER_PORT};
 use super::host;
 use super::identity::{
-    MemberIdentity, WorkFolder, check_certificate, etcd_account, install, install_pki, new_key,
-    request,
+    MemberIdentity, check_certificate, etcd_account, install, install_pki, new_key, request,
 };
 use super::journal::Entry;
 use super::paths::{
@@ -25,8 +24,10 @@ use crate::system::escape::hex;
 use crate::system::new_file::{self, FileSystemError};
 use crate::system::paths::SETUP_DONE;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// How long restoring a snapshot may take, in seconds. One of 8 GiB, etcd's suggested maximum, takes
@@ -53,7 +54,6 @@ pub(super) fn init(
         let host = host::check(&identity.addresses)?;
         check_login(&networks)?;
         check_backups(args)?;
-        let _work = WorkFolder::create()?;
         console.begin_log()?;
         begin(console, "init", identity)?;
         stop_untouched(console, &host)?;
@@ -81,6 +81,14 @@ pub(super) fn init(
         console.will_undo(Entry::Stop(SERVICE.to_owned()))?;
         console.step("starting etcd", service::start)?;
         console.step("waiting until it is healthy", healthy)?;
+        if args.snapshot.is_some() {
+            let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+            console.try_step(
+                "disarming the alarms that the snapshot has",
+                "run 'etcdctl alarm disarm'",
+                || local.disarm_alarms().map_err(|error| error.to_string()),
+            )?;
+        }
     }
     if console.journal.entries().contains(&Entry::Unlock) {
         // The earlier run got further than the login, which cannot be changed while it is locked.
@@ -348,9 +356,8 @@ pub(super) fn write_settings(
                 0o644,
                 None,
             )?;
-            for (folder, mode) in [(HOME, 0o755), (DATA, 0o700)] {
-                make_folder(Path::new(folder), mode, owner)?;
-            }
+            make_folder(Path::new(HOME), 0o755, owner, 0)?;
+            make_folder(Path::new(DATA), 0o700, owner, libc::O_NOFOLLOW)?;
             Ok(())
         };
         write().map_err(|error| error.to_string())?;
@@ -358,13 +365,27 @@ pub(super) fn write_settings(
     })
 }
 
-/// A folder of etcd's. One that is there, as a mount point is, gets its owner and mode.
-fn make_folder(path: &Path, mode: u32, owner: (u32, u32)) -> Result<(), FileSystemError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    new_file::create_directory(path)?;
-    std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1))
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-        .map_err(FileSystemError::new("changing the owner", path))
+/// A folder of etcd's. One that is there, as a mount point is, gets its owner and mode. In a folder
+/// that belongs to the user etcd, a link would lead root elsewhere.
+fn make_folder(
+    path: &Path,
+    mode: u32,
+    owner: (u32, u32),
+    links: i32,
+) -> Result<(), FileSystemError> {
+    let change = || {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            outcome => outcome?,
+        }
+        let folder = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | links)
+            .open(path)?;
+        std::os::unix::fs::fchown(&folder, Some(owner.0), Some(owner.1))?;
+        folder.set_permissions(fs::Permissions::from_mode(mode))
+    };
+    change().map_err(FileSystemError::new("making the folder", path))
 }
 
 /// Waits until this host's etcd takes part in decisions.

@@ -21,6 +21,7 @@ use super::service;
 use super::take_back::installed_client;
 use super::tool::Call;
 use crate::etcd::identity::Identity;
+use crate::etcd::is_member_url;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::member_certificate::MemberCertificate;
 use crate::pki::private_key::PrivateKey;
@@ -66,7 +67,7 @@ pub(super) fn join(
         return report(console, identity);
     }
     let host = host::check(&identity.addresses)?;
-    let work = WorkFolder::create()?;
+    let work = WorkFolder::create(console.dry_run)?;
     console.begin_log()?;
     let leader = Leader::new(args, agent);
     let ca = leader.ca(|line| console.say(line))?;
@@ -344,17 +345,18 @@ fn inspect(
     Ok(seen)
 }
 
-/// A name or URL of a member that would be more than one word in etcd's settings, in the journal or
-/// in a list with commas. etcd itself takes any name.
+/// A name or URL of a member that is not written into files on this host. etcd itself takes any
+/// name, and any text as the query of a URL; a shell reads the settings of etcdctl.
 fn unwritable(member: &Member) -> Option<&str> {
-    let is_plain = |text: &str| {
+    let is_name = |text: &str| {
         text.bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\,=#".contains(&byte))
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
     };
-    let urls = member.peer_urls.iter().chain(&member.client_urls);
-    urls.chain([&member.name])
-        .map(String::as_str)
-        .find(|text| !is_plain(text))
+    let mut urls = member.peer_urls.iter().chain(&member.client_urls);
+    if !is_name(&member.name) {
+        return Some(&member.name);
+    }
+    urls.find(|url| !is_member_url(url)).map(String::as_str)
 }
 
 fn own(cluster: &Cluster, peer_urls: &[String]) -> Result<Option<Member>, String> {
@@ -453,5 +455,7 @@ mod tests {
         let url = "https://10.0.0.1:2380 x";
         assert_eq!(unwritable(&member("n1", url, CLIENT)), Some(url));
         assert_eq!(unwritable(&member("n1", PEER, url)), Some(url));
+        let command = "http://127.0.0.1:2379?;touch</tmp/x";
+        assert_eq!(unwritable(&member("n1", PEER, command)), Some(command));
     }
 }

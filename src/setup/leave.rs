@@ -39,6 +39,15 @@ struct Leaving {
 }
 
 impl Leaving {
+    /// Whether a member is this host. Its peer URLs may have been changed since it was set up.
+    fn is_of(&self, member: &Member) -> bool {
+        member.name == self.name
+            || member
+                .peer_urls
+                .iter()
+                .any(|url| self.peer_urls.contains(url))
+    }
+
     fn load() -> Result<Option<Self>, SetupError> {
         let path = Path::new(SETUP_LEAVING);
         let text = match fs::read_to_string(path) {
@@ -82,7 +91,15 @@ pub(super) fn leave(console: &mut Console, args: &LeaveArgs) -> Result<ExitCode,
         Some(leaving) => {
             console.begin_log()?;
             console.say("an earlier leave was interrupted: continuing from there");
-            leaving
+            if leaving.is_removed {
+                leaving
+            } else {
+                // Others may have joined or failed since.
+                Leaving {
+                    aside: leaving.aside,
+                    ..may_leave(args)?
+                }
+            }
         }
         None => {
             let leaving = may_leave(args)?;
@@ -135,8 +152,17 @@ fn may_leave(args: &LeaveArgs) -> Result<Leaving, SetupError> {
         );
     }
     let members = members(&own_urls)?;
-    let is_own = |member: &&Member| member.peer_urls.iter().any(|url| peer_urls.contains(url));
+    let is_own = |member: &&Member| {
+        member.name == name || member.peer_urls.iter().any(|url| peer_urls.contains(url))
+    };
     let own = members.iter().find(is_own);
+    let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+    if own.is_none() && local.health().is_ok() {
+        refuse!(
+            "the cluster lists no member with the name {name} or the peer URLs of {ENVIRONMENT}, and \
+             this host's etcd serves: correct that file first (etcdctl member list)"
+        );
+    }
     let others: Vec<&Member> = members.iter().filter(|member| !is_own(member)).collect();
     if own.is_some() {
         check_quorum(own.is_some_and(|own| !own.is_learner), &others, args)?;
@@ -209,10 +235,8 @@ fn check_quorum(votes: bool, others: &[&Member], args: &LeaveArgs) -> Result<(),
         .iter()
         .filter(|member| {
             let urls = member.client_urls.join(",");
-            installed_client(&urls)
-                .at(&member.client_urls)
-                .health()
-                .is_ok()
+            // One that has never started advertises nothing.
+            !urls.is_empty() && installed_client(&urls).health().is_ok()
         })
         .count();
     let needed = quorum(voters.len());
@@ -236,7 +260,7 @@ fn quorum(voters: usize) -> usize {
 fn check_ca(others: &[&Member], args: &LeaveArgs) -> Result<(), SetupError> {
     let own = fs::read_to_string(super::paths::CA_CERTIFICATE).unwrap_or_default();
     if let Some(backup) = &args.ca_backup {
-        return check_backup(backup, &args.identity);
+        return check_backup(backup, args);
     }
     let mut asked = Vec::new();
     for member in others {
@@ -284,8 +308,9 @@ fn ask_signer(host: &str, command: &str) -> Result<String, ToolError> {
 }
 
 /// Decrypts a backup, in memory, and compares it with the CA in place.
-fn check_backup(backup: &Path, identities: &[PathBuf]) -> Result<(), SetupError> {
-    let work = WorkFolder::create()?;
+fn check_backup(backup: &Path, args: &LeaveArgs) -> Result<(), SetupError> {
+    let identities = args.identity.as_slice();
+    let work = WorkFolder::create(args.dry_run)?;
     let mut restore = Call::new("etcd-signer")
         .args([
             "ca".as_ref(),
@@ -350,6 +375,11 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn go(console: &mut Console, mut leaving: Leaving) -> Result<(), SetupError> {
+    console.try_step(
+        "making the program and sshd's drop-in changeable",
+        "run 'etcd-signer-lock unlock'",
+        || run(Call::new("etcd-signer-lock").args(["unlock"])),
+    )?;
     if Path::new(CA_KEY).exists() {
         console.step("closing the signer's login", || {
             run(Call::new("etcd-signer-endpoint").args(["close"]))
@@ -366,11 +396,6 @@ fn go(console: &mut Console, mut leaving: Leaving) -> Result<(), SetupError> {
         }
     }
     console.step("stopping etcd", service::stop)?;
-    console.try_step(
-        "making the program and sshd's drop-in changeable",
-        "run 'etcd-signer-lock unlock'",
-        || run(Call::new("etcd-signer-lock").args(["unlock"])),
-    )?;
     let aside = leaving.aside.clone();
     console.step(
         &format!(
@@ -410,12 +435,7 @@ fn remove(leaving: &Leaving) -> Result<String, String> {
         let members = cluster.members().map_err(|error| error.to_string())?;
         Ok(members
             .iter()
-            .find(|member| {
-                member
-                    .peer_urls
-                    .iter()
-                    .any(|url| leaving.peer_urls.contains(url))
-            })
+            .find(|member| leaving.is_of(member))
             .map(|own| own.id))
     };
     service::wait_for(super::init::HEALTHY, || {
@@ -435,13 +455,9 @@ fn hand_over(local: &Cluster, others: &Cluster, leaving: &Leaving) {
     let Ok(members) = others.members() else {
         return;
     };
-    let successor = members.iter().find(|member| {
-        !member.is_learner
-            && !member
-                .peer_urls
-                .iter()
-                .any(|url| leaving.peer_urls.contains(url))
-    });
+    let successor = members
+        .iter()
+        .find(|member| !member.is_learner && !leaving.is_of(member));
     if let Some(successor) = successor {
         // Without it, the others elect one.
         let _ = local.move_leader(successor.id);

@@ -38,3 +38,4 @@ pub(super) const LOCK: &str = "/run/etcd-signer-first-boot.lock";
 /// Keys and certificates before they are installed. In memory, so that a key in it does not
 /// outlive the host's next start.
 pub(super) const WORK: &str = "/run/etcd-signer-setup";
+pub(super) const DRY_WORK: &str = "/run/etcd-signer-setup-dry-run";
