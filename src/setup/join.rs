@@ -229,7 +229,7 @@ fn write_request(
     let _ = fs::remove_dir_all(PENDING);
     new_file::create_directory(Path::new(PENDING))?;
     install(Path::new(PENDING_KEY), key.as_bytes(), 0o400, None)?;
-    installed_file::replace(path, request.as_bytes(), 0o644)?;
+    installed_file::replace_regular(path, request.as_bytes(), 0o644)?;
     let addresses: Vec<String> = identity.addresses.iter().map(ToString::to_string).collect();
     let fingerprint = args
         .ca_fingerprint

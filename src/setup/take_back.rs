@@ -7,6 +7,7 @@ use super::etcdctl::Cluster;
 use super::journal::{Entry, Journal, Remainder, is_precious};
 use super::paths::{ASIDE, CA_CERTIFICATE, LOG, MEMBER_CERTIFICATE, MEMBER_KEY, SERVICE};
 use super::tool::{Call, systemctl};
+use crate::system::installed_file;
 use crate::system::new_file::{self, FileSystemError};
 use std::fs;
 use std::io;
@@ -66,6 +67,8 @@ fn undo(entry: &Entry, origin: Origin, words: &mut Vec<String>) -> Result<(), St
                 ));
                 return Ok(());
             }
+            // What a run that was killed was writing.
+            installed_file::remove_temporary_files(path);
             discard(path).map_err(|error| error.to_string())
         }
         // One that somebody has put a file into stays.
@@ -220,6 +223,7 @@ mod tests {
         let folder = folder("removed");
         let file = folder.join("etcd.env");
         fs::write(&file, "x").unwrap();
+        fs::write(folder.join(".etcd.env.new-AbC123"), "half").unwrap();
         for _ in 0..2 {
             let mut words = Vec::new();
             undo(&Entry::File(file.clone()), Origin::ThisRun, &mut words).unwrap();
