@@ -21,13 +21,16 @@ pub(crate) mod served;
 
 use crate::system::escape::escape;
 use crate::system::reach::Reach;
+use connection::MonitoredStream;
 use endpoint::Endpoint;
 use error::{EndpointCause, EndpointFailure, MemberListError, Stage};
 use identity::Identity;
 use member_list::Member;
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use tokio_rustls::rustls::ClientConfig;
 
 /// A client URL that other hosts than its own cannot connect to.
@@ -91,10 +94,7 @@ fn ask_for_members<T>(
     let now = Instant::now();
     let deadline = now.checked_add(timeout).unwrap_or(now);
     let config = Arc::new(connection::config(ca_certificate, identity)?);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
+    runtime()
         .map_err(MemberListError::Runtime)?
         .block_on(query_endpoints(endpoints, &config, deadline, accept))
 }
@@ -135,10 +135,27 @@ async fn query(
     config: &Arc<ClientConfig>,
     deadline: Instant,
 ) -> Result<Vec<Member>, EndpointCause> {
+    let tls = connect(endpoint, config, deadline).await?;
+    within(deadline, Stage::Answer, member_list::request(tls)).await
+}
+
+/// What runs a query: one thread, which ends with it.
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+}
+
+/// A connection whose handshake is complete.
+async fn connect(
+    endpoint: &Endpoint,
+    config: &Arc<ClientConfig>,
+    deadline: Instant,
+) -> Result<MonitoredStream, EndpointCause> {
     let tcp = within(deadline, Stage::Connect, connection::tcp(endpoint)).await?;
     let tls = connection::tls(tcp, endpoint, Arc::clone(config));
-    let tls = within(deadline, Stage::Handshake, tls).await?;
-    within(deadline, Stage::Answer, member_list::request(tls)).await
+    within(deadline, Stage::Handshake, tls).await
 }
 
 async fn within<T>(

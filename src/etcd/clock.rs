@@ -4,7 +4,7 @@ use super::connection;
 use super::endpoint::Endpoint;
 use super::error::{EndpointCause, Stage};
 use super::identity::Identity;
-use super::within;
+use super::{connect, runtime, within};
 use http::header::DATE;
 use http::{Request, Uri};
 use hyper::client::conn::http2::Builder;
@@ -29,15 +29,10 @@ pub(crate) fn date(
     let now = Instant::now();
     let deadline = now.checked_add(timeout).unwrap_or(now);
     let config = connection::config(ca_certificate, identity).map_err(|e| e.to_string())?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
+    runtime()
         .map_err(|error| error.to_string())?
         .block_on(async {
-            let tcp = within(deadline, Stage::Connect, connection::tcp(endpoint)).await?;
-            let tls = connection::tls(tcp, endpoint, Arc::new(config));
-            let tls = within(deadline, Stage::Handshake, tls).await?;
+            let tls = connect(endpoint, &Arc::new(config), deadline).await?;
             let close_reason = tls.close_reason();
             let asked = async {
                 ask(tls).await.map_err(|error| {

@@ -6,7 +6,7 @@ use super::endpoint::Endpoint;
 use super::error::{EndpointCause, MemberListError, Stage};
 use super::grpc::{CallError, Calls};
 use super::identity::Identity;
-use super::within;
+use super::{connect, endpoint_deadline, runtime, within};
 use crate::system::escape::escape;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,12 +112,7 @@ pub(crate) fn members(
         }
         found
     };
-    let mut found = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(MemberListError::Runtime)?
-        .block_on(asked);
+    let mut found = runtime().map_err(MemberListError::Runtime)?.block_on(asked);
     found.sort_by_key(|(index, _)| *index);
     Ok(found.into_iter().map(|(_, health)| health).collect())
 }
@@ -132,7 +127,7 @@ async fn first_status(
     let endpoints: Vec<Endpoint> = endpoints.take(URLS).collect();
     let mut first = None;
     for (endpoint, left) in endpoints.iter().zip((1..=endpoints.len()).rev()) {
-        let deadline = super::endpoint_deadline(deadline, left);
+        let deadline = endpoint_deadline(deadline, left);
         match status(endpoint, config, deadline).await {
             Ok(status) => return Ok(status),
             Err(cause) => first = first.or(Some(cause)),
@@ -146,9 +141,7 @@ async fn status(
     config: &Arc<ClientConfig>,
     deadline: Instant,
 ) -> Result<MemberStatus, EndpointCause> {
-    let tcp = within(deadline, Stage::Connect, connection::tcp(endpoint)).await?;
-    let tls = connection::tls(tcp, endpoint, Arc::clone(config));
-    let tls = within(deadline, Stage::Handshake, tls).await?;
+    let tls = connect(endpoint, config, deadline).await?;
     let call = async {
         let mut calls = Calls::over(tls).await.map_err(CallError::cause)?;
         calls

@@ -6,6 +6,7 @@
 
 use super::error::rustls_error;
 use super::identity::Identity;
+use super::runtime;
 use http::{HeaderMap, Request, StatusCode, header};
 use hyper::body::{Body, Bytes, Frame};
 use hyper::client::conn::http2::Builder;
@@ -133,11 +134,7 @@ pub(crate) fn probe(
             if let Some(namespace) = namespace {
                 move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
             }
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .enable_time()
-                .build()?;
-            Ok(runtime.block_on(all(sockets, &ways)))
+            Ok(runtime()?.block_on(all(sockets, &ways)))
         })?;
         let failed = |_| Err(io::Error::other("the attempts ended in a panic"));
         tried.join().unwrap_or_else(failed)

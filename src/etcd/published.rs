@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::error::{EndpointCause, EndpointFailure, KeyValueUser, PublishedError, Stage};
 use super::grpc::{CallError, Calls};
 use super::identity::Identity;
-use super::{endpoint_deadline, within};
+use super::{connect, endpoint_deadline, runtime, within};
 use crate::pki::fingerprint::Fingerprint;
 use crate::pki::public_key::PublicKey;
 use std::sync::Arc;
@@ -168,19 +168,13 @@ impl Access<'_> {
         let config = connection::config(self.ca_certificate, self.identity)
             .map_err(PublishedError::Setup)?;
         let config = Arc::new(config);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(PublishedError::Runtime)?;
+        let runtime = runtime().map_err(PublishedError::Runtime)?;
         runtime.block_on(async {
             let mut failures = Vec::new();
             for (endpoint, left) in self.endpoints.iter().zip((1..=self.endpoints.len()).rev()) {
                 let deadline = endpoint_deadline(deadline, left);
                 let answer = async {
-                    let tcp = within(deadline, Stage::Connect, connection::tcp(endpoint)).await?;
-                    let tls = connection::tls(tcp, endpoint, Arc::clone(&config));
-                    let tls = within(deadline, Stage::Handshake, tls).await?;
+                    let tls = connect(endpoint, &config, deadline).await?;
                     let work = async {
                         let mut calls = Calls::over(tls).await.map_err(CallError::cause)?;
                         work(&mut calls).await

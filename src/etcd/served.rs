@@ -2,9 +2,9 @@
 
 use super::connection;
 use super::endpoint::Endpoint;
-use super::error::{EndpointCause, MemberListError, Stage};
+use super::error::{EndpointCause, MemberListError};
 use super::identity::Identity;
-use super::within;
+use super::{connect, runtime};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,15 +39,10 @@ pub(crate) fn served_certificate(
     // A configuration for this connection alone: in a session that is resumed, the server would
     // show that it knows an earlier session's secret, and not that it holds the key.
     let config = connection::config(ca_certificate, identity).map_err(setup)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
+    runtime()
         .map_err(|error| EndpointCause::of_io(&error))?
         .block_on(async {
-            let tcp = within(deadline, Stage::Connect, connection::tcp(endpoint)).await?;
-            let tls = connection::tls(tcp, endpoint, Arc::new(config));
-            let tls = within(deadline, Stage::Handshake, tls).await?;
+            let tls = connect(endpoint, &Arc::new(config), deadline).await?;
             tls.server_certificate()
                 .map(ServedCertificate)
                 .ok_or(EndpointCause::NotHttp2)
