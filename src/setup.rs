@@ -204,17 +204,12 @@ fn init_or_join(
         // An etcd that serves may have got other members, and writes, by now.
         let serves = matches!(command, Command::Init(_))
             && console.journal.entries().contains(&Entry::Close);
-        let began_etcd = console
-            .journal
-            .entries()
-            .iter()
-            .any(|entry| matches!(entry, Entry::Stop(_)));
         if resumes || serves {
             console.say("what was done is kept: fix the error, and run this again");
         } else if !console.journal.is_empty() {
             console.say("rolling back what was done");
             let origin = match command {
-                Command::Init(_) if began_etcd => Origin::EarlierRun,
+                Command::Init(_) if console.journal.began_etcd() => Origin::EarlierRun,
                 _ => Origin::ThisRun,
             };
             take_back(console, origin)?;

@@ -1,5 +1,7 @@
 //! The cluster, as etcdctl reports it in JSON, asked with a member's certificate.
 
+use super::etcd_settings::CLIENT_PORT;
+use super::paths::{CA_CERTIFICATE, MEMBER_CERTIFICATE, MEMBER_KEY};
 use super::tool::{Call, ToolError};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,15 @@ pub(super) struct Member {
     /// A learner does not vote.
     #[serde(rename = "isLearner", default)]
     pub(super) is_learner: bool,
+}
+
+impl Member {
+    /// Whether one of its peer URLs is among these.
+    pub(super) fn has_peer_url(&self, urls: &[impl AsRef<str>]) -> bool {
+        self.peer_urls
+            .iter()
+            .any(|own| urls.iter().any(|url| url.as_ref() == own))
+    }
 }
 
 #[derive(Deserialize)]
@@ -177,6 +188,21 @@ impl Cluster {
     pub(super) fn move_leader(&self, to: u64) -> Result<(), ClusterError> {
         self.ask(&["move-leader", &format!("{to:x}")]).map(drop)
     }
+}
+
+/// A client with the files that are installed. The endpoints are a list with commas.
+pub(super) fn installed_client(endpoints: &str) -> Cluster {
+    Cluster {
+        endpoints: endpoints.split(',').map(str::to_owned).collect(),
+        ca: CA_CERTIFICATE.into(),
+        certificate: MEMBER_CERTIFICATE.into(),
+        key: MEMBER_KEY.into(),
+    }
+}
+
+/// The same, of this host's own etcd.
+pub(super) fn local_client() -> Cluster {
+    installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"))
 }
 
 fn etcdctl() -> Call {

@@ -5,6 +5,7 @@ use super::clock::{now, timestamp};
 use super::console::Console;
 use super::error::{PROGRAM, SetupError, refuse};
 use super::etcd_settings::{self, CLIENT_PORT, Cluster, PEER_PORT};
+use super::etcdctl::local_client;
 use super::host;
 use super::identity::{
     MemberIdentity, check_certificate, etcd_account, install, install_pki, new_key, request,
@@ -15,12 +16,12 @@ use super::paths::{
     MEMBER_CERTIFICATE, MEMBER_KEY, PKI, RENEW_TIMER, SERVICE, STATE, UNIT, UNIT_FOLDER,
 };
 use super::service;
-use super::take_back::installed_client;
 use super::tool::{Call, systemctl};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::fingerprint::Fingerprint;
 use crate::system::addresses::OwnAddress;
 use crate::system::escape::hex;
+use crate::system::installed_file;
 use crate::system::new_file::{self, FileSystemError};
 use crate::system::paths::SETUP_DONE;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -82,7 +83,7 @@ pub(super) fn init(
         console.step("starting etcd", service::start)?;
         console.step("waiting until it is healthy", healthy)?;
         if args.snapshot.is_some() {
-            let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+            let local = local_client();
             console.try_step(
                 "disarming the alarms that the snapshot has",
                 "run 'etcdctl alarm disarm'",
@@ -390,7 +391,7 @@ fn make_folder(
 
 /// Waits until this host's etcd takes part in decisions.
 pub(super) fn healthy() -> Result<String, String> {
-    let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+    let local = local_client();
     service::wait_for(HEALTHY, || {
         local.health().map_err(|error| error.to_string())
     })
@@ -487,10 +488,6 @@ pub(super) fn finish(
     let done = format!("{command} on {}, as {}\n", timestamp(), identity.name);
     let path = Path::new(SETUP_DONE);
     new_file::create_directory(Path::new(STATE))?;
-    new_file::prepare(path, done.as_bytes(), 0o644, None)?
-        .persist(path)
-        .map_err(|error| FileSystemError::new("replacing", path)(error.error))?;
-    new_file::sync_directory_of(path)?;
-    console.journal.close()?;
-    Ok(())
+    installed_file::replace(path, done.as_bytes(), 0o644)?;
+    Ok(console.journal.close()?)
 }

@@ -5,7 +5,7 @@ use super::clock::now;
 use super::console::Console;
 use super::error::{SetupError, refuse};
 use super::etcd_settings::{self, CLIENT_PORT, PEER_PORT};
-use super::etcdctl::{Cluster, Member};
+use super::etcdctl::{Cluster, Member, installed_client, local_client};
 use super::host;
 use super::identity::{
     MemberIdentity, WorkFolder, check_certificate, install, install_pki, new_key, request,
@@ -18,7 +18,6 @@ use super::paths::{
     SERVICE,
 };
 use super::service;
-use super::take_back::installed_client;
 use super::tool::Call;
 use crate::etcd::identity::Identity;
 use crate::etcd::is_member_url;
@@ -305,9 +304,7 @@ fn inspect(
         );
     }
     let own_urls = etcd_settings::urls(&identity.addresses, PEER_PORT);
-    let is_own = |member: &Member| {
-        member.name == identity.name || member.peer_urls.iter().any(|url| own_urls.contains(url))
-    };
+    let is_own = |member: &Member| member.name == identity.name || member.has_peer_url(&own_urls);
     if members.iter().any(is_own) {
         refuse!(
             "the cluster has a member with the name {} or the peer URL {} already. If it is gone \
@@ -363,7 +360,7 @@ fn own(cluster: &Cluster, peer_urls: &[String]) -> Result<Option<Member>, String
     let members = cluster.members().map_err(|error| error.to_string())?;
     Ok(members
         .into_iter()
-        .find(|member| member.peer_urls.iter().any(|url| peer_urls.contains(url))))
+        .find(|member| member.has_peer_url(peer_urls)))
 }
 
 fn add_learner(
@@ -399,7 +396,7 @@ fn promote(cluster: &Cluster, peer_urls: &[String]) -> Result<(), String> {
 fn report(console: &mut Console, identity: &MemberIdentity) -> Result<(), SetupError> {
     finish(console, "join", identity)?;
     let _ = fs::remove_dir_all(PENDING);
-    let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+    let local = local_client();
     let count = local.members().map_or(0, |members| members.len());
     console.say("");
     console.say(&format!(

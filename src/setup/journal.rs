@@ -2,8 +2,9 @@
 //!
 //! A run that is killed, by a power cut too, is taken back by the next one.
 
-use super::paths::{MEMBER_CERTIFICATE, MEMBER_KEY};
+use super::paths::{MEMBER_CERTIFICATE, MEMBER_KEY, SERVICE};
 use crate::system::escape::{self, escape};
+use crate::system::installed_file;
 use crate::system::new_file::{self, FileSystemError};
 use std::fmt;
 use std::fs;
@@ -162,6 +163,11 @@ impl Journal {
         &self.entries
     }
 
+    /// Whether etcd was started, or was about to be.
+    pub(super) fn began_etcd(&self) -> bool {
+        self.entries.iter().any(stops_etcd)
+    }
+
     /// The command and the member's name. `None` in a journal of the script that was before.
     pub(super) fn run(&self) -> Option<(&str, &str)> {
         self.entries.iter().find_map(|entry| match entry {
@@ -185,10 +191,7 @@ impl Journal {
     fn write(&self, entries: &[Entry]) -> Result<(), FileSystemError> {
         new_file::create_directory(new_file::directory_of(&self.path))?;
         let text: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
-        new_file::prepare(&self.path, text.as_bytes(), 0o600, None)?
-            .persist(&self.path)
-            .map_err(|error| FileSystemError::new("replacing", &self.path)(error.error))?;
-        new_file::sync_directory_of(&self.path)
+        installed_file::replace(&self.path, text.as_bytes(), 0o600)
     }
 
     /// The run has finished: nothing of it is taken back any more.
@@ -226,7 +229,7 @@ impl Journal {
             if let Err(why) = undo(entry) {
                 failed(entry, why);
                 // Nor are data taken from an etcd that still runs.
-                is_listed |= matches!(entry, Entry::Member { .. } | Entry::Stop(_));
+                is_listed |= matches!(entry, Entry::Member { .. }) || stops_etcd(entry);
                 // Once more by the next run. What cannot be taken back for lack of an Include line,
                 // or of attributes in a file system, is no reason to try for ever.
                 if matches!(
@@ -257,6 +260,10 @@ impl Journal {
         self.entries = left;
         Ok(Remainder::Member)
     }
+}
+
+fn stops_etcd(entry: &Entry) -> bool {
+    matches!(entry, Entry::Stop(unit) if unit == SERVICE)
 }
 
 /// Whether something that an earlier run has left is moved aside rather than removed: it may have
@@ -292,6 +299,15 @@ mod tests {
         fn journal(&self) -> Journal {
             Journal::load(&self.0.join("undo")).unwrap()
         }
+
+        /// A journal with an entry of every kind.
+        fn noted(&self) -> Journal {
+            let mut journal = self.journal();
+            for entry in every_kind() {
+                journal.note(entry).unwrap();
+            }
+            journal
+        }
     }
 
     impl Drop for Folder {
@@ -324,11 +340,9 @@ mod tests {
     #[test]
     fn next_run_reads_what_a_killed_one_noted() {
         let folder = Folder::new("reads");
-        let mut journal = folder.journal();
+        let journal = folder.journal();
         assert!(journal.is_empty());
-        for entry in every_kind() {
-            journal.note(entry).unwrap();
-        }
+        folder.noted();
         let read = folder.journal();
         assert_eq!(read.entries(), every_kind());
         assert_eq!(read.run(), Some(("join", "n2")));
@@ -378,10 +392,7 @@ mod tests {
     #[test]
     fn steps_are_taken_back_in_reverse() {
         let folder = Folder::new("reverse");
-        let mut journal = folder.journal();
-        for entry in every_kind() {
-            journal.note(entry).unwrap();
-        }
+        let mut journal = folder.noted();
         let mut order = Vec::new();
         let remainder = journal.take_back(
             |entry| {
@@ -399,10 +410,7 @@ mod tests {
     #[test]
     fn what_cannot_be_taken_back_does_not_stop_the_rest() {
         let folder = Folder::new("rest");
-        let mut journal = folder.journal();
-        for entry in every_kind() {
-            journal.note(entry).unwrap();
-        }
+        let mut journal = folder.noted();
         let mut undone = 0;
         let mut failed = Vec::new();
         let remainder = journal.take_back(
@@ -423,10 +431,7 @@ mod tests {
     #[test]
     fn member_that_is_still_listed_keeps_its_etcd_and_its_certificate() {
         let folder = Folder::new("listed");
-        let mut journal = folder.journal();
-        for entry in every_kind() {
-            journal.note(entry).unwrap();
-        }
+        let mut journal = folder.noted();
         let mut undone = Vec::new();
         let remainder = journal.take_back(
             |entry| {
@@ -461,10 +466,7 @@ mod tests {
     #[test]
     fn host_that_was_withdrawn_is_not_withdrawn_again() {
         let folder = Folder::new("withdrawn");
-        let mut journal = folder.journal();
-        for entry in every_kind() {
-            journal.note(entry).unwrap();
-        }
+        let mut journal = folder.noted();
         // What a run that is killed while it removes the certificate leaves on disk.
         let mut on_disk = Vec::new();
         journal
@@ -489,10 +491,7 @@ mod tests {
     #[test]
     fn data_of_an_etcd_that_still_runs_stay() {
         let folder = Folder::new("running");
-        let mut journal = folder.journal();
-        for entry in every_kind() {
-            journal.note(entry).unwrap();
-        }
+        let mut journal = folder.noted();
         let mut undone = Vec::new();
         let remainder = journal.take_back(
             |entry| {

@@ -7,17 +7,18 @@ use super::cli::LeaveArgs;
 use super::clock::stamp;
 use super::console::Console;
 use super::error::{PROGRAM, SetupError, refuse};
-use super::etcd_settings::{self, CLIENT_PORT};
-use super::etcdctl::{Cluster, Member};
+use super::etcd_settings;
+use super::etcdctl::{Cluster, Member, installed_client, local_client};
 use super::identity::WorkFolder;
 use super::init::run;
 use super::paths::{
     CA_KEY, CLIENT_ENVIRONMENT, DATA, ENVIRONMENT, ETC, PENDING, PKI, STATE, UNIT, UNIT_FOLDER,
 };
 use super::service;
-use super::take_back::{installed_client, move_aside};
+use super::take_back::move_aside;
 use super::tool::{Call, ToolError};
 use crate::system::escape::escape;
+use crate::system::installed_file;
 use crate::system::new_file::{self, FileSystemError};
 use crate::system::paths::{SETUP_DONE, SETUP_LEAVING};
 use serde::{Deserialize, Serialize};
@@ -41,11 +42,7 @@ struct Leaving {
 impl Leaving {
     /// Whether a member is this host. Its peer URLs may have been changed since it was set up.
     fn is_of(&self, member: &Member) -> bool {
-        member.name == self.name
-            || member
-                .peer_urls
-                .iter()
-                .any(|url| self.peer_urls.contains(url))
+        member.name == self.name || member.has_peer_url(&self.peer_urls)
     }
 
     fn load() -> Result<Option<Self>, SetupError> {
@@ -65,10 +62,7 @@ impl Leaving {
         let path = Path::new(SETUP_LEAVING);
         let text = serde_json::to_string(self).unwrap_or_default();
         new_file::create_directory(Path::new(STATE))?;
-        new_file::prepare(path, text.as_bytes(), 0o600, None)?
-            .persist(path)
-            .map_err(|error| FileSystemError::new("replacing", path)(error.error))?;
-        Ok(new_file::sync_directory_of(path)?)
+        Ok(installed_file::replace(path, text.as_bytes(), 0o600)?)
     }
 }
 
@@ -152,11 +146,9 @@ fn may_leave(args: &LeaveArgs) -> Result<Leaving, SetupError> {
         );
     }
     let members = members(&own_urls)?;
-    let is_own = |member: &&Member| {
-        member.name == name || member.peer_urls.iter().any(|url| peer_urls.contains(url))
-    };
+    let is_own = |member: &&Member| member.name == name || member.has_peer_url(&peer_urls);
     let own = members.iter().find(is_own);
-    let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+    let local = local_client();
     if own.is_none() && local.health().is_ok() {
         refuse!(
             "the cluster lists no member with the name {name} or the peer URLs of {ENVIRONMENT}, and \
@@ -187,7 +179,7 @@ fn members(own_urls: &[String]) -> Result<Vec<Member>, SetupError> {
     let client = fs::read_to_string(CLIENT_ENVIRONMENT).unwrap_or_default();
     let client = etcd_settings::parse(&client);
     let known = client.get("ETCDCTL_ENDPOINTS").copied().unwrap_or_default();
-    let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+    let local = local_client();
     let as_told_here = local.members();
     let mut others: Vec<String> = known.split(',').map(str::to_owned).collect();
     if let Ok(members) = &as_told_here {
@@ -429,7 +421,7 @@ fn go(console: &mut Console, mut leaving: Leaving) -> Result<(), SetupError> {
 
 fn remove(leaving: &Leaving) -> Result<String, String> {
     let others = installed_client(&leaving.others.join(","));
-    let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+    let local = local_client();
     hand_over(&local, &others, leaving);
     let own = |cluster: &Cluster| -> Result<Option<u64>, String> {
         let members = cluster.members().map_err(|error| error.to_string())?;

@@ -3,11 +3,12 @@
 use super::console::Console;
 use super::error::{SetupError, refuse};
 use super::etcd_settings;
+use super::etcdctl::{installed_client, local_client};
 use super::identity::MemberIdentity;
 use super::journal::{Entry, Journal};
 use super::paths::{CLIENT_ENVIRONMENT, DATA, ENVIRONMENT};
 use super::service;
-use super::take_back::{Origin, installed_client, take_back};
+use super::take_back::{Origin, take_back};
 use std::fs;
 use std::path::Path;
 
@@ -48,7 +49,7 @@ pub(super) fn recover(
         }
         return all(console);
     }
-    if !began_etcd(&console.journal) || !Path::new(ENVIRONMENT).exists() {
+    if !console.journal.began_etcd() || !Path::new(ENVIRONMENT).exists() {
         return all(console);
     }
     let by_name = format!(
@@ -60,7 +61,7 @@ pub(super) fn recover(
         return all(console);
     }
     console.say("an earlier run was interrupted: waiting for the etcd that it has started");
-    let client = installed_client(&format!("https://127.0.0.1:{}", etcd_settings::CLIENT_PORT));
+    let client = local_client();
     let started = service::start().and_then(|_| {
         service::wait_for(TIME, || client.health().map_err(|error| error.to_string()))
     });
@@ -102,13 +103,6 @@ fn all(console: &mut Console) -> Result<Recovery, SetupError> {
     Ok(Recovery::TakenBack)
 }
 
-fn began_etcd(journal: &Journal) -> bool {
-    journal
-        .entries()
-        .iter()
-        .any(|entry| matches!(entry, Entry::Stop(_)))
-}
-
 fn is_empty(folder: &str) -> bool {
     fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
 }
@@ -128,11 +122,6 @@ fn votes(journal: &Journal) -> Option<bool> {
     }
     let members = installed_client(endpoints).members().ok()?;
     let urls: Vec<&str> = peer_urls.split(',').collect();
-    let own = members.iter().find(|member| {
-        member
-            .peer_urls
-            .iter()
-            .any(|url| urls.contains(&url.as_str()))
-    });
+    let own = members.iter().find(|member| member.has_peer_url(&urls));
     Some(own.is_some_and(|own| !own.is_learner && !own.name.is_empty()))
 }

@@ -1,10 +1,10 @@
 //! `status`: what this host is set up as.
 
 use super::error::{SetupError, refuse};
-use super::etcd_settings::{self, CLIENT_PORT};
+use super::etcd_settings;
+use super::etcdctl::local_client;
 use super::journal::Journal;
 use super::paths::{CA_KEY, ENVIRONMENT, LOG};
-use super::take_back::installed_client;
 use crate::system::escape::one_line;
 use crate::system::output;
 use crate::system::paths::{SETUP_DONE, SETUP_JOURNAL, SETUP_LEAVING};
@@ -73,7 +73,7 @@ fn look() -> Result<SetupStatus, SetupError> {
     };
     let settings = fs::read_to_string(ENVIRONMENT).unwrap_or_default();
     let settings = etcd_settings::parse(&settings);
-    let local = installed_client(&format!("https://127.0.0.1:{CLIENT_PORT}"));
+    let local = local_client();
     let mut error = None;
     let mut members = Vec::new();
     if settings.contains_key("ETCD_NAME") {

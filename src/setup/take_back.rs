@@ -3,9 +3,9 @@
 use super::clock::stamp;
 use super::console::Console;
 use super::error::SetupError;
-use super::etcdctl::Cluster;
-use super::journal::{Entry, Journal, Remainder, is_precious};
-use super::paths::{ASIDE, CA_CERTIFICATE, LOG, MEMBER_CERTIFICATE, MEMBER_KEY, SERVICE};
+use super::etcdctl::installed_client;
+use super::journal::{Entry, Remainder, is_precious};
+use super::paths::{ASIDE, LOG, SERVICE};
 use super::tool::{Call, systemctl};
 use crate::system::installed_file;
 use crate::system::new_file::{self, FileSystemError};
@@ -31,10 +31,8 @@ pub(super) enum Origin {
 /// # Errors
 /// [`SetupError::Left`], if the cluster still lists this host.
 pub(super) fn take_back(console: &mut Console, origin: Origin) -> Result<(), SetupError> {
-    let path = Path::new(crate::system::paths::SETUP_JOURNAL);
-    let mut journal = std::mem::replace(&mut console.journal, Journal::load(path)?);
     let words = std::cell::RefCell::new(Vec::new());
-    let remainder = journal.take_back(
+    let remainder = console.journal.take_back(
         |entry| undo(entry, origin, &mut words.borrow_mut()),
         |entry, why| {
             words
@@ -42,7 +40,6 @@ pub(super) fn take_back(console: &mut Console, origin: Origin) -> Result<(), Set
                 .push(format!("not rolled back ({entry}): {why}"));
         },
     );
-    console.journal = journal;
     for line in words.into_inner() {
         console.say(&line);
     }
@@ -157,16 +154,6 @@ fn sync(from: &Path, to: PathBuf) -> Result<PathBuf, FileSystemError> {
     Ok(to)
 }
 
-/// The client of a member, with the files that are installed.
-pub(super) fn installed_client(endpoints: &str) -> Cluster {
-    Cluster {
-        endpoints: endpoints.split(',').map(str::to_owned).collect(),
-        ca: CA_CERTIFICATE.into(),
-        certificate: MEMBER_CERTIFICATE.into(),
-        key: MEMBER_KEY.into(),
-    }
-}
-
 /// Takes the member with these peer URLs off the cluster's list, if it is on it.
 fn withdraw(endpoints: &str, peer_urls: &str, words: &mut Vec<String>) -> Result<(), String> {
     let cluster = installed_client(endpoints);
@@ -174,12 +161,7 @@ fn withdraw(endpoints: &str, peer_urls: &str, words: &mut Vec<String>) -> Result
     let mut why = String::new();
     for seconds in [2, 4, 6, 8, 10] {
         let removed = cluster.members().and_then(|members| {
-            let own = members.iter().find(|member| {
-                member
-                    .peer_urls
-                    .iter()
-                    .any(|url| urls.contains(&url.as_str()))
-            });
+            let own = members.iter().find(|member| member.has_peer_url(&urls));
             own.map_or(Ok(false), |own| cluster.remove(own.id).map(|()| true))
         });
         match removed {
