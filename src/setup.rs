@@ -19,6 +19,7 @@ mod join;
 mod journal;
 mod leader;
 mod leave;
+mod own_signer;
 mod paths;
 mod recover;
 mod renew;

@@ -11,12 +11,13 @@ use super::identity::{
     MemberIdentity, check_certificate, etcd_account, install, install_pki, new_key, request,
 };
 use super::journal::Entry;
+use super::own_signer;
 use super::paths::{
     CA_CERTIFICATE, CA_KEY, CLIENT_ENVIRONMENT, DATA, ENVIRONMENT, ETC, FETCH_TIMER, HOME,
     MEMBER_CERTIFICATE, MEMBER_KEY, PKI, RENEW_TIMER, SERVICE, STATE, UNIT, UNIT_FOLDER,
 };
 use super::service;
-use super::tool::{Call, systemctl};
+use super::tool::{Call, absolute, ssh, systemctl};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::fingerprint::Fingerprint;
 use crate::system::addresses::OwnAddress;
@@ -29,7 +30,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How long restoring a snapshot may take, in seconds. One of 8 GiB, etcd's suggested maximum, takes
 /// minutes on a slow disk.
@@ -230,11 +231,6 @@ fn snapshot_tool() -> Call {
     call.env("ETCDCTL_API", "3".as_ref())
 }
 
-/// What is started has another working directory.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
-}
-
 /// Puts the data of a snapshot in the place of the empty folder, as those of a new cluster with this
 /// member alone.
 fn restore_data(snapshot: &Path, identity: &MemberIdentity, token: &str) -> Result<String, String> {
@@ -277,7 +273,8 @@ fn make_ca(console: &mut Console, args: &InitArgs) -> Result<(), SetupError> {
                 "--directory",
                 PKI,
             ]))?),
-            Some(backup) => restore_ca(backup, &args.identity)?,
+            Some(backup) => own_signer::restore_ca(backup, &args.identity, Path::new(PKI))
+                .map_err(|error| error.to_string())?,
         }
         let Some(signer) = crate::system::account::signer() else {
             return Err("user signer does not exist: install the package etcd-signer".to_owned());
@@ -288,28 +285,10 @@ fn make_ca(console: &mut Console, args: &InitArgs) -> Result<(), SetupError> {
     })
 }
 
-fn restore_ca(backup: &Path, identities: &[PathBuf]) -> Result<(), String> {
-    let mut restore = Call::new("etcd-signer")
-        .args(["ca", "restore", "--directory", PKI])
-        .arg(absolute(backup));
-    for identity in identities {
-        restore = restore.arg("--identity").arg(absolute(identity));
-    }
-    // Without an identity, age asks for the passphrase.
-    if identities.is_empty() {
-        restore.run_on_terminal().map_err(|error| error.to_string())
-    } else {
-        run(restore).map(drop)
-    }
-}
-
 fn certify(identity: &MemberIdentity) -> Result<String, String> {
     let (key, key_pem) = new_key()?;
-    let sign = Call::new("etcd-signer")
-        .args(["member", "sign"])
-        .args(identity.sign_options())
-        .input(request(&key)?.as_bytes());
-    let certificate = run(sign)?;
+    let certificate =
+        own_signer::sign(identity, &request(&key)?).map_err(|error| error.to_string())?;
     let ca = CaCertificate::load(Path::new(CA_CERTIFICATE), now()).map_err(|e| e.to_string())?;
     check_certificate(certificate.as_bytes(), &key, &ca, identity, now())?;
     install_pki(None, &certificate, &key_pem).map_err(|error| error.to_string())?;
@@ -436,21 +415,14 @@ fn open(console: &mut Console, networks: &str, address: IpAddr) -> Result<(), Se
 
 fn ask_login(address: IpAddr, command: &str) -> Result<String, String> {
     let port = host::port(&host::sshd(address).map_err(|error| error.to_string())?);
-    let ssh = Call::new("ssh")
-        .args(["-F", "none", "-T", "-p", &port.to_string()])
-        .args(
-            [
-                "BatchMode=yes",
-                "StrictHostKeyChecking=no",
-                "UserKnownHostsFile=/dev/null",
-                "IdentityFile=none",
-                "LogLevel=ERROR",
-                "ConnectTimeout=10",
-            ]
-            .iter()
-            .flat_map(|option| ["-o", option]),
-        )
-        .args(["--", &format!("signer@{address}"), command]);
+    let ssh = ssh(&[
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "IdentityFile=none",
+        "ConnectTimeout=10",
+    ])
+    .args(["-F", "none", "-p", &port.to_string()])
+    .args(["--", &format!("signer@{address}"), command]);
     run(ssh)
 }
 

@@ -68,8 +68,8 @@ pub(super) fn join(
     let host = host::check(&identity.addresses)?;
     let work = WorkFolder::create(console.dry_run)?;
     console.begin_log()?;
-    let leader = Leader::new(args, agent);
-    let ca = leader.ca(|line| console.say(line))?;
+    let leader = Leader::new(args.signer_ip, args.ssh_port, args.admin.as_ref(), agent);
+    let ca = leader.ca(args.ca_fingerprint.as_ref(), |line| console.say(line))?;
     let Some(certified) = certify(console, args, identity, &leader, ca)? else {
         return Ok(());
     };

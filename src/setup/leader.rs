@@ -1,15 +1,15 @@
 //! The leader, over ssh and as an etcd, before this host is a member.
 
-use super::cli::JoinArgs;
 use super::clock::now;
 use super::error::{SetupError, refuse};
 use super::identity::MemberIdentity;
-use super::tool::Call;
+use super::tool::{Call, ssh};
 use crate::etcd::clock;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::identity::Identity;
 use crate::pki::ca::certificate::CaCertificate;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -22,7 +22,8 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// How the leader is reached.
 pub(super) struct Leader<'a> {
-    args: &'a JoinArgs,
+    address: IpAddr,
+    ssh_port: u16,
     /// `USER@HOST`, where USER is root or may use sudo.
     admin: String,
     /// The socket of an ssh agent.
@@ -30,32 +31,32 @@ pub(super) struct Leader<'a> {
 }
 
 impl<'a> Leader<'a> {
-    pub(super) fn new(args: &'a JoinArgs, agent: Option<&'a OsString>) -> Self {
-        let admin = args
-            .admin
-            .clone()
-            .unwrap_or_else(|| format!("root@{}", args.signer_ip));
-        Self { args, admin, agent }
+    /// `admin` is root at this address unless it is given.
+    pub(super) fn new(
+        address: IpAddr,
+        ssh_port: u16,
+        admin: Option<&String>,
+        agent: Option<&'a OsString>,
+    ) -> Self {
+        Self {
+            address,
+            ssh_port,
+            admin: admin.map_or_else(|| format!("root@{address}"), Clone::clone),
+            agent,
+        }
     }
 
     fn ssh(&self, target: &str, command: &[String]) -> Call {
-        let call = Call::new("ssh")
-            .args(["-T", "-p", &self.args.ssh_port.to_string()])
-            .args(
-                [
-                    "BatchMode=yes",
-                    "ConnectTimeout=10",
-                    "StrictHostKeyChecking=accept-new",
-                    "ServerAliveInterval=5",
-                    "ServerAliveCountMax=2",
-                    "LogLevel=ERROR",
-                    "ControlPath=none",
-                ]
-                .iter()
-                .flat_map(|option| ["-o", option]),
-            )
-            .args(["--", target])
-            .args(command);
+        let call = ssh(&[
+            "ConnectTimeout=10",
+            "StrictHostKeyChecking=accept-new",
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=2",
+            "ControlPath=none",
+        ])
+        .args(["-p", &self.ssh_port.to_string()])
+        .args(["--", target])
+        .args(command);
         match self.agent {
             Some(agent) => call.env("SSH_AUTH_SOCK", agent),
             None => call,
@@ -64,7 +65,7 @@ impl<'a> Leader<'a> {
 
     /// Asks the signer, as a master does.
     fn ask(&self, command: &str) -> Result<String, String> {
-        let target = format!("signer@{}", self.args.signer_ip);
+        let target = format!("signer@{}", self.address);
         self.ssh(&target, &[command.to_owned()])
             .run()
             .map_err(|error| error.to_string())
@@ -92,8 +93,12 @@ impl<'a> Leader<'a> {
     ///
     /// # Errors
     /// [`SetupError::Refused`].
-    pub(super) fn ca(&self, say: impl FnOnce(&str)) -> Result<CaCertificate, SetupError> {
-        let signer = format!("signer@{}", self.args.signer_ip);
+    pub(super) fn ca(
+        &self,
+        expected: Option<&String>,
+        say: impl FnOnce(&str),
+    ) -> Result<CaCertificate, SetupError> {
+        let signer = format!("signer@{}", self.address);
         let sent = match self.ask("get-certificate") {
             Ok(sent) => sent,
             Err(why) => refuse!("the leader's signer does not answer at {signer}: {why}"),
@@ -103,7 +108,7 @@ impl<'a> Leader<'a> {
             Err(why) => refuse!("the CA certificate that {signer} has sent cannot be used: {why}"),
         };
         let found = crate::pki::fingerprint::Fingerprint::of(ca.der()).to_string();
-        match &self.args.ca_fingerprint {
+        match expected {
             None => say(&format!(
                 "the CA's fingerprint is {found}: compare it with the one that init printed, or \
                  use --ca-fingerprint"
@@ -112,7 +117,7 @@ impl<'a> Leader<'a> {
             Some(_) => refuse!(
                 "the CA certificate of {} has the fingerprint {found}, not the one given: that is \
                  another CA",
-                self.args.signer_ip
+                self.address
             ),
         }
         Ok(ca)
@@ -160,10 +165,9 @@ impl<'a> Leader<'a> {
         identity: &Identity,
     ) -> Result<(), SetupError> {
         let url =
-            super::etcd_settings::urls(&[self.args.signer_ip], super::etcd_settings::CLIENT_PORT)
-                .join("");
+            super::etcd_settings::urls(&[self.address], super::etcd_settings::CLIENT_PORT).join("");
         let Some(endpoint) = Endpoint::parse(&url) else {
-            refuse!("--signer-ip {}: no address of an etcd", self.args.signer_ip);
+            refuse!("--signer-ip {}: no address of an etcd", self.address);
         };
         let before = now();
         let date = match clock::date(&endpoint, ca.der(), identity, TIME) {

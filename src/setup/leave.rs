@@ -11,12 +11,13 @@ use super::etcd_settings;
 use super::etcdctl::{Cluster, Member, installed_client, local_client};
 use super::identity::WorkFolder;
 use super::init::run;
+use super::own_signer;
 use super::paths::{
     CA_KEY, CLIENT_ENVIRONMENT, DATA, ENVIRONMENT, ETC, PENDING, PKI, STATE, UNIT, UNIT_FOLDER,
 };
 use super::service;
 use super::take_back::move_aside;
-use super::tool::{Call, ToolError};
+use super::tool::{Call, ToolError, ssh};
 use crate::system::escape::escape;
 use crate::system::installed_file;
 use crate::system::new_file::{self, FileSystemError};
@@ -282,43 +283,20 @@ fn check_ca(others: &[&Member], args: &LeaveArgs) -> Result<(), SetupError> {
 
 /// Asks another signer, as a master does.
 fn ask_signer(host: &str, command: &str) -> Result<String, ToolError> {
-    Call::new("ssh")
-        .arg("-T")
-        .args(
-            [
-                "BatchMode=yes",
-                "ConnectTimeout=5",
-                "StrictHostKeyChecking=accept-new",
-                "LogLevel=ERROR",
-                "ControlPath=none",
-            ]
-            .iter()
-            .flat_map(|option| ["-o", option]),
-        )
-        .args(["--", &format!("signer@{host}"), command])
-        .run()
+    ssh(&[
+        "ConnectTimeout=5",
+        "StrictHostKeyChecking=accept-new",
+        "ControlPath=none",
+    ])
+    .args(["--", &format!("signer@{host}"), command])
+    .run()
 }
 
 /// Decrypts a backup, in memory, and compares it with the CA in place.
 fn check_backup(backup: &Path, args: &LeaveArgs) -> Result<(), SetupError> {
     let identities = args.identity.as_slice();
     let work = WorkFolder::create(args.dry_run)?;
-    let mut restore = Call::new("etcd-signer")
-        .args([
-            "ca".as_ref(),
-            "restore".as_ref(),
-            absolute(backup).as_os_str(),
-        ])
-        .args(["--directory".as_ref(), work.path("ca").as_os_str()]);
-    for identity in identities {
-        restore = restore.args(["--identity".as_ref(), absolute(identity).as_os_str()]);
-    }
-    // Without an identity, age asks for the passphrase.
-    let restored = if identities.is_empty() {
-        restore.run_on_terminal()
-    } else {
-        restore.run().map(drop)
-    };
+    let restored = own_signer::restore_ca(backup, identities, &work.path("ca"));
     if let Err(why) = restored {
         refuse!(
             "--ca-backup {}: {why}{}",
@@ -360,10 +338,6 @@ fn is_same_pem(one: &[u8], other: &[u8]) -> bool {
         (Some(first), Some(second)) => first.public_key() == second.public_key(),
         _ => false,
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 fn go(console: &mut Console, mut leaving: Leaving) -> Result<(), SetupError> {

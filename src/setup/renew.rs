@@ -3,16 +3,15 @@
 //! It is for what `etcd-signer member renew` leaves to a person: a certificate that has expired, is
 //! of another CA than the one in place, or is for names that do not fit.
 
-use super::cli::{Common, JoinArgs, RenewArgs};
+use super::cli::RenewArgs;
 use super::clock::now;
 use super::console::Console;
 use super::error::{SetupError, refuse};
 use super::etcd_settings;
 use super::identity::{MemberIdentity, check_certificate, request};
-use super::init::run;
 use super::leader::Leader;
+use super::own_signer;
 use super::paths::{CA_CERTIFICATE, CA_KEY, ENVIRONMENT, MEMBER_CERTIFICATE, MEMBER_KEY};
-use super::tool::Call;
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::private_key::PrivateKey;
 use crate::system::installed_file;
@@ -108,29 +107,14 @@ fn sign(
     agent: Option<&OsString>,
 ) -> Result<String, SetupError> {
     let request = request(key).map_err(SetupError::Refused)?;
-    let Some(signer_ip) = args.signer_ip else {
-        if !Path::new(CA_KEY).exists() {
-            refuse!("this host is no signer: name one with --signer-ip");
+    match args.signer_ip {
+        Some(address) => {
+            Leader::new(address, args.ssh_port, args.admin.as_ref(), agent).sign(&request, identity)
         }
-        let sign = Call::new("etcd-signer")
-            .args(["member", "sign"])
-            .args(identity.sign_options())
-            .input(request.as_bytes());
-        return run(sign).map_err(SetupError::Refused);
-    };
-    let as_join = JoinArgs {
-        common: Common {
-            name: None,
-            address: Vec::new(),
-            dry_run: false,
-            take_back: None,
-        },
-        signer_ip,
-        ssh_port: args.ssh_port,
-        ca_fingerprint: None,
-        admin: args.admin.clone(),
-        csr_out: None,
-        certificate: None,
-    };
-    Leader::new(&as_join, agent).sign(&request, identity)
+        None if !Path::new(CA_KEY).exists() => {
+            refuse!("this host is no signer: name one with --signer-ip")
+        }
+        None => own_signer::sign(identity, &request)
+            .map_err(|error| SetupError::Refused(error.to_string())),
+    }
 }

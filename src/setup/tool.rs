@@ -5,6 +5,7 @@ use crate::system::child::{self, Ending};
 use crate::system::escape::one_line;
 use std::ffi::OsStr;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -168,6 +169,19 @@ impl Call {
             }),
         }
     }
+}
+
+/// `ssh`, which asks nobody for anything, with these options besides.
+pub(super) fn ssh(options: &[&str]) -> Call {
+    let options = ["BatchMode=yes", "LogLevel=ERROR"].iter().chain(options);
+    Call::new("ssh")
+        .arg("-T")
+        .args(options.flat_map(|option| ["-o", option]))
+}
+
+/// A path for a program: what is started has another working directory.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// `systemctl` with these arguments.
