@@ -4,6 +4,7 @@
 pub(crate) mod account;
 pub(crate) mod addresses;
 pub(crate) mod child;
+pub(crate) mod environment_file;
 pub(crate) mod escape;
 pub(crate) mod exit;
 pub(crate) mod installed_file;

@@ -5,7 +5,6 @@ use super::paths::{
     UNIT,
 };
 use crate::pki::member_host::MEMBER;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// etcd's ports for clients and for peers (registered with IANA), and the one that its
@@ -110,19 +109,10 @@ pub(super) fn unit() -> String {
     )
 }
 
-/// The settings in such a file, by their names.
-pub(super) fn parse(text: &str) -> BTreeMap<&str, &str> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name, value.trim_matches(['"', '\''])))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Cluster, environment, parse};
+    use super::{Cluster, environment};
+    use crate::system::environment_file::parse;
 
     #[test]
     fn first_member_listens_on_each_of_its_addresses() {

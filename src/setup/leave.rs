@@ -7,7 +7,6 @@ use super::cli::LeaveArgs;
 use super::clock::stamp;
 use super::console::Console;
 use super::error::{PROGRAM, SetupError, refuse};
-use super::etcd_settings;
 use super::etcdctl::{Cluster, Member, installed_client, local_client};
 use super::identity::WorkFolder;
 use super::init::run;
@@ -18,6 +17,7 @@ use super::paths::{
 use super::service;
 use super::take_back::move_aside;
 use super::tool::{Call, ToolError, ssh};
+use crate::system::environment_file;
 use crate::system::escape::escape;
 use crate::system::installed_file;
 use crate::system::new_file::{self, FileSystemError};
@@ -124,22 +124,14 @@ fn may_leave(args: &LeaveArgs) -> Result<Leaving, SetupError> {
             "{ENVIRONMENT} is missing: this host was not set up as a member by etcd-signer-setup"
         );
     };
-    let settings = etcd_settings::parse(&settings);
-    let list = |name: &str| -> Vec<String> {
-        let value = settings.get(name).copied().unwrap_or_default();
-        value
-            .split(',')
-            .filter(|url| !url.is_empty())
-            .map(str::to_owned)
-            .collect()
-    };
+    let settings = environment_file::parse(&settings);
     let name = settings
         .get("ETCD_NAME")
         .copied()
         .unwrap_or_default()
         .to_owned();
-    let peer_urls = list("ETCD_INITIAL_ADVERTISE_PEER_URLS");
-    let own_urls = list("ETCD_ADVERTISE_CLIENT_URLS");
+    let peer_urls = environment_file::list(&settings, "ETCD_INITIAL_ADVERTISE_PEER_URLS");
+    let own_urls = environment_file::list(&settings, "ETCD_ADVERTISE_CLIENT_URLS");
     if name.is_empty() || peer_urls.is_empty() {
         refuse!(
             "{ENVIRONMENT} has no ETCD_NAME, or no \
@@ -178,15 +170,14 @@ fn may_leave(args: &LeaveArgs) -> Result<Leaving, SetupError> {
 /// The members, as another than this one tells them: an etcd that was removed does not know.
 fn members(own_urls: &[String]) -> Result<Vec<Member>, SetupError> {
     let client = fs::read_to_string(CLIENT_ENVIRONMENT).unwrap_or_default();
-    let client = etcd_settings::parse(&client);
-    let known = client.get("ETCDCTL_ENDPOINTS").copied().unwrap_or_default();
+    let client = environment_file::parse(&client);
     let local = local_client();
     let as_told_here = local.members();
-    let mut others: Vec<String> = known.split(',').map(str::to_owned).collect();
+    let mut others = environment_file::list(&client, "ETCDCTL_ENDPOINTS");
     if let Ok(members) = &as_told_here {
         others.extend(members.iter().flat_map(|member| member.client_urls.clone()));
     }
-    others.retain(|url| !url.is_empty() && !own_urls.contains(url));
+    others.retain(|url| !own_urls.contains(url));
     others.sort();
     others.dedup();
     let mut why = String::new();

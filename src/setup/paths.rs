@@ -1,5 +1,9 @@
 //! Where setup puts what it makes.
 
+pub(super) use crate::system::paths::{
+    ETCD_ENVIRONMENT as ENVIRONMENT, ETCDCTL_ENVIRONMENT as CLIENT_ENVIRONMENT,
+};
+
 pub(super) const PKI: &str = "/etc/etcd/pki";
 pub(super) const CA_CERTIFICATE: &str = "/etc/etcd/pki/ca.crt";
 pub(super) const CA_KEY: &str = "/etc/etcd/pki/ca.key";
@@ -8,10 +12,6 @@ pub(super) const MEMBER_KEY: &str = "/etc/etcd/pki/member.key";
 
 /// The folder of etcd's settings and of [`PKI`].
 pub(super) const ETC: &str = "/etc/etcd";
-/// etcd's settings, for its unit.
-pub(super) const ENVIRONMENT: &str = "/etc/etcd/etcd.env";
-/// The settings of etcdctl, for the operator.
-pub(super) const CLIENT_ENVIRONMENT: &str = "/etc/etcd/etcdctl.env";
 /// The drop-in of etcd's unit, and its folder.
 pub(super) const UNIT: &str = "/etc/systemd/system/etcd.service.d/etcd-signer.conf";
 pub(super) const UNIT_FOLDER: &str = "/etc/systemd/system/etcd.service.d";

@@ -9,6 +9,7 @@ use super::journal::{Entry, Journal};
 use super::paths::{CLIENT_ENVIRONMENT, DATA, ENVIRONMENT};
 use super::service;
 use super::take_back::{Origin, take_back};
+use crate::system::environment_file;
 use std::fs;
 use std::path::Path;
 
@@ -76,7 +77,7 @@ pub(super) fn recover(
         );
     }
     let settings = fs::read_to_string(ENVIRONMENT).unwrap_or_default();
-    let settings = etcd_settings::parse(&settings);
+    let settings = environment_file::parse(&settings);
     let is_same = earlier_command == command
         && settings.get("ETCD_NAME") == Some(&identity.name.as_str())
         && settings.get("ETCD_ADVERTISE_CLIENT_URLS").copied()

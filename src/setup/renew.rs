@@ -7,13 +7,13 @@ use super::cli::RenewArgs;
 use super::clock::now;
 use super::console::Console;
 use super::error::{SetupError, refuse};
-use super::etcd_settings;
 use super::identity::{MemberIdentity, check_certificate, request};
 use super::leader::Leader;
 use super::own_signer;
 use super::paths::{CA_CERTIFICATE, CA_KEY, ENVIRONMENT, MEMBER_CERTIFICATE, MEMBER_KEY};
 use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::private_key::PrivateKey;
+use crate::system::environment_file;
 use crate::system::installed_file;
 use std::ffi::OsString;
 use std::fs;
@@ -71,7 +71,7 @@ fn identity() -> Result<MemberIdentity, SetupError> {
              etcd-signer member sign on a signer, with each --host"
         );
     };
-    let settings = etcd_settings::parse(&settings);
+    let settings = environment_file::parse(&settings);
     let urls = |name: &str| settings.get(name).copied().unwrap_or_default().to_owned();
     let listed = [
         urls("ETCD_INITIAL_ADVERTISE_PEER_URLS"),

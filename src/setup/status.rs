@@ -1,10 +1,10 @@
 //! `status`: what this host is set up as.
 
 use super::error::{SetupError, refuse};
-use super::etcd_settings;
 use super::etcdctl::local_client;
 use super::journal::Journal;
 use super::paths::{CA_KEY, ENVIRONMENT, LOG};
+use crate::system::environment_file;
 use crate::system::escape::one_line;
 use crate::system::output;
 use crate::system::paths::{SETUP_DONE, SETUP_JOURNAL, SETUP_LEAVING};
@@ -72,7 +72,7 @@ fn look() -> Result<SetupStatus, SetupError> {
         })
     };
     let settings = fs::read_to_string(ENVIRONMENT).unwrap_or_default();
-    let settings = etcd_settings::parse(&settings);
+    let settings = environment_file::parse(&settings);
     let local = local_client();
     let mut error = None;
     let mut members = Vec::new();

@@ -1,7 +1,7 @@
 //! The whole cluster, as its members tell it: whether it decides, how many more may fail, and what
 //! will stop it.
 
-use super::{CheckOptions, Places, Report};
+use super::{CheckOptions, Places, Report, renewal};
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::health::{self, MemberHealth, MemberStatus};
 use crate::etcd::identity::Identity;
@@ -10,17 +10,14 @@ use crate::pki::ca::certificate::CaCertificate;
 use crate::pki::ca::key::CaKeyFile;
 use crate::signer::config::SignerConfig;
 use crate::signer::member_survey::signer_identity;
+use crate::system::environment_file;
 use crate::system::escape::escape;
+use crate::system::paths::{ETCD_ENVIRONMENT, ETCDCTL_ENVIRONMENT};
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 const SUBJECT: &str = "cluster";
-
-/// The settings that `etcd-signer-setup` has written, for etcd and for etcdctl.
-const ENVIRONMENT: &str = "/etc/etcd/etcd.env";
-const CLIENT_ENVIRONMENT: &str = "/etc/etcd/etcdctl.env";
 
 /// How long the members may take, twice: for the list, and for each one's status.
 const TIME: Duration = Duration::from_secs(3);
@@ -78,11 +75,8 @@ fn identity(
     {
         return Some(identity);
     }
-    let certificate = fs::read_to_string(places.pki.join("member.crt")).ok()?;
-    let key = fs::read_to_string(places.pki.join("member.key"))
-        .map(Zeroizing::new)
-        .ok()?;
-    Identity::from_pem(&certificate, &key)
+    let certificate = fs::read(places.pki.join("member.crt")).ok()?;
+    renewal::identity(places, &certificate)
 }
 
 /// What this host's settings say of it.
@@ -98,8 +92,8 @@ struct OwnSettings {
 
 impl OwnSettings {
     fn read() -> Self {
-        let text = fs::read_to_string(ENVIRONMENT).unwrap_or_default();
-        let client = fs::read_to_string(CLIENT_ENVIRONMENT).unwrap_or_default();
+        let text = fs::read_to_string(ETCD_ENVIRONMENT).unwrap_or_default();
+        let client = fs::read_to_string(ETCDCTL_ENVIRONMENT).unwrap_or_default();
         Self::parse(&text, &client)
     }
 
@@ -119,46 +113,28 @@ impl OwnSettings {
     }
 
     fn parse(environment: &str, client_environment: &str) -> Self {
-        // As systemd reads such a file: the last one counts, and quotes are none of the value.
-        let value = |text: &str, name: &str| {
-            let mut lines = text
-                .lines()
-                .filter_map(|line| line.trim().strip_prefix(name));
-            lines
-                .next_back()
-                .map(|value| value.trim_matches(['"', '\'']).to_owned())
-        };
-        let list = |text: &str, name: &str| -> Vec<String> {
-            let urls = value(text, name).unwrap_or_default();
-            urls.split(',')
-                .filter(|url| !url.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        let client_urls = list(environment, "ETCD_ADVERTISE_CLIENT_URLS=");
-        let mut others = list(client_environment, "ETCDCTL_ENDPOINTS=");
+        let settings = environment_file::parse(environment);
+        let client_urls = environment_file::list(&settings, "ETCD_ADVERTISE_CLIENT_URLS");
+        let client = environment_file::parse(client_environment);
+        let mut others = environment_file::list(&client, "ETCDCTL_ENDPOINTS");
         others.retain(|url| !client_urls.contains(url));
         Self {
             client_urls,
             others,
-            quota: value(environment, "ETCD_QUOTA_BACKEND_BYTES=").and_then(|q| q.parse().ok()),
+            quota: settings
+                .get("ETCD_QUOTA_BACKEND_BYTES")
+                .and_then(|quota| quota.parse().ok()),
         }
     }
 }
 
 /// With it, the next start of etcd makes a cluster of one out of this member's data.
 fn force_new_cluster(report: &mut Report) {
-    let is_on = |value: &str| {
-        !matches!(
-            value.trim_matches(['"', '\'']),
-            "" | "false" | "0" | "f" | "F" | "FALSE" | "False"
-        )
-    };
-    let in_file = fs::read_to_string(ENVIRONMENT).is_ok_and(|text| {
-        text.lines()
-            .filter_map(|line| line.trim().strip_prefix("ETCD_FORCE_NEW_CLUSTER="))
-            .any(is_on)
-    });
+    let is_on = |value: &str| !matches!(value, "" | "false" | "0" | "f" | "F" | "FALSE" | "False");
+    let text = fs::read_to_string(ETCD_ENVIRONMENT).unwrap_or_default();
+    let in_file = environment_file::parse(&text)
+        .get("ETCD_FORCE_NEW_CLUSTER")
+        .is_some_and(|value| is_on(value));
     let in_process = process::running().iter().any(|process| {
         matches!(process.settings(), Ok(SettingsOrigin::FlagsAndEnvironment(values))
             if values.get("force-new-cluster").is_some_and(|value| is_on(value)))
@@ -168,7 +144,7 @@ fn force_new_cluster(report: &mut Report) {
             SUBJECT,
             format!(
                 "force-new-cluster is set: at its next start, etcd forgets the other members: take \
-                 the line out of {ENVIRONMENT}, or out of etcd's flags"
+                 the line out of {ETCD_ENVIRONMENT}, or out of etcd's flags"
             ),
         );
     }

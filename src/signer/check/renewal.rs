@@ -16,6 +16,8 @@ use crate::signer::config::SignerConfig;
 use crate::signer::member_survey::{NotSurveyed, Survey, signer_identity};
 use crate::signer::successor;
 use crate::system::addresses;
+use crate::system::environment_file;
+use crate::system::paths::ETCD_ENVIRONMENT;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -24,9 +26,6 @@ use zeroize::Zeroizing;
 const NAMES: &str = "member names";
 const OWN: &str = "member renewal";
 const ALL: &str = "members";
-
-/// The settings of an etcd that `etcd-signer-setup` has set up, for when none runs.
-const ENVIRONMENT: &str = "/etc/etcd/etcd.env";
 
 /// What makes a timer one that starts with the host, and the file of cron's that does the same.
 const WANTED: &str = "/etc/systemd/system/timers.target.wants";
@@ -116,13 +115,13 @@ fn advertised() -> Vec<MemberHost> {
         }
     }
     if found.is_empty() {
-        let text = fs::read_to_string(ENVIRONMENT).unwrap_or_default();
+        let text = fs::read_to_string(ETCD_ENVIRONMENT).unwrap_or_default();
+        let settings = environment_file::parse(&text);
         for name in [
-            "ETCD_ADVERTISE_CLIENT_URLS=",
-            "ETCD_INITIAL_ADVERTISE_PEER_URLS=",
+            "ETCD_ADVERTISE_CLIENT_URLS",
+            "ETCD_INITIAL_ADVERTISE_PEER_URLS",
         ] {
-            let values = text.lines().filter_map(|line| line.strip_prefix(name));
-            found.extend(values.map(hosts_of));
+            found.extend(settings.get(name).map(|urls| hosts_of(urls)));
         }
     }
     found.concat()
@@ -154,7 +153,7 @@ fn listed(
 }
 
 /// This member, as a client of etcd.
-fn identity(places: &Places, pem: &[u8]) -> Option<Identity> {
+pub(super) fn identity(places: &Places, pem: &[u8]) -> Option<Identity> {
     let key = fs::read_to_string(places.pki.join("member.key"))
         .map(Zeroizing::new)
         .ok()?;
