@@ -2,6 +2,7 @@
 //!
 //! Everything is real, in folders and on ports of its own, and gone when it is dropped.
 
+pub mod shipped;
 mod sshd;
 
 pub use sshd::{Login, Sshd, free_port};

@@ -1,9 +1,11 @@
 //! What is shipped for the renewal of members: the units, the cron file, the alert rules.
 
 use super::bed::{Bed, DUE, URGENT};
+use crate::harness::shipped::{
+    is_there, promtool_accepts_metrics, promtool_accepts_rules, run_within, with_cron,
+};
 use crate::harness::{Dir, is_root, left_out, run};
 use regex::Regex;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,10 +14,6 @@ fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy/etcd-signer")
         .join(name)
-}
-
-fn is_there(tool: &str) -> bool {
-    Command::new(tool).arg("--version").output().is_ok()
 }
 
 const UNITS: [&str; 2] = ["etcd-signer-member-renew", "etcd-signer-member-fetch"];
@@ -71,28 +69,6 @@ fn systemd_accepts_the_units_and_rates_the_services_ok() {
     }
 }
 
-/// A set of system calls as systemd knows it, with the sets in it.
-fn calls_of(set: &str) -> BTreeSet<String> {
-    if !set.starts_with('@') {
-        return set.split(' ').map(str::to_owned).collect();
-    }
-    let output = Command::new("systemd-analyze")
-        .args(["syscall-filter", "--no-pager", set])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut calls = BTreeSet::new();
-    for name in text.lines().skip(1).map(str::trim) {
-        match name.chars().next() {
-            Some('@') => calls.extend(calls_of(name)),
-            None | Some('#') => {}
-            Some(_) => drop(calls.insert(name.to_owned())),
-        }
-    }
-    calls
-}
-
 /// No systemd runs here, so what the units allow is held against what a run needs.
 #[test]
 fn runs_stay_within_the_units_restrictions() {
@@ -108,44 +84,13 @@ fn runs_stay_within_the_units_restrictions() {
     std::os::unix::fs::chown(bed.certificate(0), Some(12345), Some(12345)).unwrap();
     let metrics = bed.ca.dir.join("x.prom");
     let options = ["--metrics", metrics.to_str().unwrap()];
-    let call = Regex::new(r"(?m)^\d+ +([a-z0-9_]+)\(").unwrap();
     for (unit, command) in UNITS
         .iter()
         .zip([bed.renew_command(&options), bed.fetch_command(0, &options)])
     {
-        let text = fs::read_to_string(shipped(&format!("{unit}.service"))).unwrap();
-        let values = |key: &str| -> Vec<String> {
-            let values = text.lines().filter_map(|line| line.strip_prefix(key));
-            values.map(str::to_owned).collect()
-        };
-        let allowed: BTreeSet<String> = values("SystemCallFilter=")
-            .iter()
-            .flat_map(|set| calls_of(set))
-            .collect();
-        assert!(allowed.len() > 100, "{allowed:?}");
-        let capabilities: String = values("CapabilityBoundingSet=")
-            .join(" ")
-            .split(' ')
-            .map(|name| format!(",+{}", name.strip_prefix("CAP_").unwrap().to_lowercase()))
-            .collect();
-        let output = run(
-            Command::new("strace")
-                .args(["-f", "-qq", "-o"])
-                .arg(bed.ca.dir.join("trace"))
-                .args(["setpriv", "--no-new-privs"])
-                .arg(format!("--bounding-set=-all{capabilities}"))
-                .arg(command.get_program())
-                .args(command.get_args()),
-            b"",
-        );
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        let trace = bed.ca.dir.read("trace");
-        // Everything from our own execve on; what comes before is setpriv's.
-        let own = trace.split("etcd-signer\", [").nth(1).unwrap();
-        let used: BTreeSet<String> = call.captures_iter(own).map(|c| c[1].to_owned()).collect();
+        let service = shipped(&format!("{unit}.service"));
+        let used = run_within(&service, &bed.ca.dir, &command);
         assert!(used.contains("connect") && used.contains("landlock_restrict_self"));
-        let beyond: Vec<&String> = used.difference(&allowed).collect();
-        assert!(beyond.is_empty(), "not in the unit's filter: {beyond:?}");
     }
     assert!(bed.said(&bed.published(0), "-serial") == bed.served(0));
 }
@@ -166,30 +111,10 @@ fn prometheus_accepts_metrics_and_rules() {
         let output = run(command.arg("--metrics").arg(&file), b"");
         assert!(output.status.success(), "{output:?}");
         let text = bed.ca.dir.read(name);
-        let checked = run(
-            Command::new("promtool").args(["check", "metrics"]),
-            text.as_bytes(),
-        );
-        assert!(
-            checked.status.success() && checked.stderr.is_empty(),
-            "{checked:?}"
-        );
+        promtool_accepts_metrics(text.as_bytes());
         written += &text;
     }
-    let rules = run(
-        Command::new("promtool")
-            .args(["check", "rules"])
-            .arg(shipped("alerts.yml")),
-        b"",
-    );
-    assert!(rules.status.success(), "{rules:?}");
-    let tests =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/member_renew/alerts-test.yml");
-    let tested = run(
-        Command::new("promtool").args(["test", "rules"]).arg(tests),
-        b"",
-    );
-    assert!(tested.status.success(), "{tested:?}");
+    promtool_accepts_rules(&shipped("alerts.yml"), "member_renew/alerts-test.yml");
     // Each metric that the rules name is one that is written.
     let text = fs::read_to_string(shipped("alerts.yml")).unwrap();
     let names = Regex::new(r"etcd_signer_member_\w+").unwrap();
@@ -214,11 +139,8 @@ fn cron_runs_both_lines_of_the_file() {
     )
     .unwrap();
     let file = shipped("cron.d/etcd-signer-member");
-    let script = format!(
-        "set -e\n\
-         mount -t tmpfs tmpfs /etc/cron.d; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/spool\n\
-         mkdir -p /var/spool/cron/crontabs\n\
-         sed 's/^0 [01]*2*  *\\* \\* \\*/@reboot/; s/ 21600/ 1/; s/etcd-signer member/{escaped} member/' {file} >/etc/cron.d/{name}\n\
+    let lines = format!(
+        "sed 's/^0 [01]*2*  *\\* \\* \\*/@reboot/; s/ 21600/ 1/; s/etcd-signer member/{escaped} member/' {file} >/etc/cron.d/{name}\n\
          chmod 644 /etc/cron.d/{name}\n\
          cron -f & for _ in $(seq 100); do [ \"$(cat {program}.ran 2>/dev/null | wc -l)\" != 2 ] || break; sleep 0.1; done\n\
          kill %1; sort {program}.ran\n",
@@ -227,19 +149,5 @@ fn cron_runs_both_lines_of_the_file() {
         file = file.display(),
         name = file.file_name().unwrap().to_str().unwrap(),
     );
-    let output = run(
-        Command::new("unshare")
-            .args([
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-                "bash",
-                "-c",
-            ])
-            .arg(script),
-        b"",
-    );
-    assert_eq!(output.stdout, b"member fetch\nmember renew\n", "{output:?}");
+    assert_eq!(with_cron(&lines), b"member fetch\nmember renew\n");
 }

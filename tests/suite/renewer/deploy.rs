@@ -1,10 +1,12 @@
 //! What is shipped beside the executable: the units, the cron lines, the alert rules.
 
 use super::Master;
+use crate::harness::shipped::{
+    is_there, promtool_accepts_metrics, promtool_accepts_rules, run_within, with_cron,
+};
 use crate::harness::{Ca, Login, Sshd, is_root, left_out, run};
 use crate::used_by::forced_command;
 use regex::Regex;
-use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,10 +15,6 @@ fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy/etcd-client-cert")
         .join(name)
-}
-
-fn is_there(tool: &str) -> bool {
-    Command::new(tool).arg("--version").output().is_ok()
 }
 
 #[test]
@@ -65,25 +63,6 @@ fn systemd_accepts_the_units_and_rates_the_service_ok() {
     assert!(calendar.status.success());
 }
 
-/// A set of system calls as systemd knows it, with the sets in it.
-fn calls_of(set: &str) -> BTreeSet<String> {
-    let output = Command::new("systemd-analyze")
-        .args(["syscall-filter", "--no-pager", set])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut calls = BTreeSet::new();
-    for name in text.lines().skip(1).map(str::trim) {
-        match name.chars().next() {
-            Some('@') => calls.extend(calls_of(name)),
-            None | Some('#') => {}
-            Some(_) => drop(calls.insert(name.to_owned())),
-        }
-    }
-    calls
-}
-
 /// No systemd runs here, so what the unit allows is held against what a run needs: its calls,
 /// ssh's among them, and its capabilities.
 #[test]
@@ -95,59 +74,20 @@ fn run_stays_within_the_units_restrictions() {
     if !is_root("a run with the unit's capabilities alone") {
         return;
     }
-    let unit = std::fs::read_to_string(shipped("etcd-client-cert.service")).unwrap();
-    let values = |key: &str| -> Vec<String> {
-        let values = unit.lines().filter_map(|line| line.strip_prefix(key));
-        values.map(str::to_owned).collect()
-    };
-    let mut allowed = BTreeSet::new();
-    for filter in values("SystemCallFilter=") {
-        match filter.strip_prefix('~') {
-            None => allowed.extend(calls_of(&filter)),
-            Some(banned) => {
-                for call in calls_of(banned) {
-                    allowed.remove(&call);
-                }
-            }
-        }
-    }
-    assert!(allowed.len() > 100, "{allowed:?}");
-    let capabilities: String = values("CapabilityBoundingSet=")
-        .join(" ")
-        .split(' ')
-        .map(|name| format!(",+{}", name.strip_prefix("CAP_").unwrap().to_lowercase()))
-        .collect();
-
     let ca = Ca::new();
     let sshd = Sshd::start(Login::ForceCommand, &forced_command(&ca));
     let master = Master::new();
     let identity = sshd.dir.join("client");
     let hook = "hook = [\"/bin/true\"]";
     master.set(&[sshd.place()], &format!("identity = {identity:?}\n{hook}"));
-    let call = Regex::new(r"(?m)^\d+ +([a-z0-9_]+)\(").unwrap();
     for round in 0..2 {
         let command = master.command(&["renew", "--force"]);
-        let mut strace = Command::new("strace");
-        strace
-            .args(["-f", "-qq", "-o"])
-            .arg(master.dir.join("trace"))
-            .args(["setpriv", "--no-new-privs"])
-            .arg(format!("--bounding-set=-all{capabilities}"))
-            .arg(command.get_program())
-            .args(command.get_args());
-        let output = run(&mut strace, b"");
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let used = run_within(&shipped("etcd-client-cert.service"), &master.dir, &command);
         master.has_a_pair();
-        let trace = master.dir.read("trace");
-        // Everything from our own execve on; what comes before is setpriv's.
-        let own = trace.split("etcd-client-cert\", [").nth(1).unwrap();
-        let used: BTreeSet<String> = call.captures_iter(own).map(|c| c[1].to_owned()).collect();
         assert!(
             used.contains("execve") && used.contains("connect"),
             "{used:?}"
         );
-        let beyond: Vec<&String> = used.difference(&allowed).collect();
-        assert!(beyond.is_empty(), "not in the unit's filter: {beyond:?}");
         // The second time, the certificate is somebody else's, and stays so.
         let path = master.dir.join("client.crt");
         let owner = std::fs::metadata(&path).unwrap().uid();
@@ -167,27 +107,8 @@ fn prometheus_accepts_metrics_and_rules() {
     let path = master.dir.join("x.prom");
     master.set_without_ssh(&ca, &format!("metrics = {path:?}"));
     master.renews(&[]);
-    let checked = run(
-        Command::new("promtool").args(["check", "metrics"]),
-        &master.read("x.prom"),
-    );
-    assert!(
-        checked.status.success() && checked.stderr.is_empty(),
-        "{checked:?}"
-    );
-    let rules = run(
-        Command::new("promtool")
-            .args(["check", "rules"])
-            .arg(shipped("alerts.yml")),
-        b"",
-    );
-    assert!(rules.status.success(), "{rules:?}");
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/renewer/alerts-test.yml");
-    let tested = run(
-        Command::new("promtool").args(["test", "rules"]).arg(tests),
-        b"",
-    );
-    assert!(tested.status.success(), "{tested:?}");
+    promtool_accepts_metrics(master.read("x.prom").as_ref());
+    promtool_accepts_rules(&shipped("alerts.yml"), "renewer/alerts-test.yml");
     // Each metric that the rules name is one that is written.
     let text = std::fs::read_to_string(shipped("alerts.yml")).unwrap();
     let written = String::from_utf8(master.read("x.prom")).unwrap();
@@ -214,11 +135,8 @@ fn cron_runs_the_file_as_the_page_installs_it() {
     let installed = installed.captures(&page).unwrap()[1].to_owned();
     let master = Master::new();
     let program = master.script("etcd-client-cert", "#!/bin/sh\necho \"$@\" >>\"$0.ran\"\n");
-    let script = format!(
-        "set -e\n\
-         mount -t tmpfs tmpfs /etc/cron.d; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/spool\n\
-         mkdir -p /var/spool/cron/crontabs\n\
-         sed 's/\\% 60/\\% 1/; s/etcd-client-cert renew/{escaped} renew/' {file} >{installed}\n\
+    let lines = format!(
+        "sed 's/\\% 60/\\% 1/; s/etcd-client-cert renew/{escaped} renew/' {file} >{installed}\n\
          chmod 644 {installed}\n\
          cron -f & for _ in $(seq 100); do [ ! -e {program}.ran ] || break; sleep 0.1; done\n\
          kill %1; cat {program}.ran\n",
@@ -226,21 +144,7 @@ fn cron_runs_the_file_as_the_page_installs_it() {
         escaped = program.display().to_string().replace('/', "\\/"),
         file = shipped("etcd-client-cert.cron").display(),
     );
-    let output = run(
-        Command::new("unshare")
-            .args([
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-                "bash",
-                "-c",
-            ])
-            .arg(script),
-        b"",
-    );
-    assert_eq!(output.stdout, b"renew\n", "{output:?}");
+    assert_eq!(with_cron(&lines), b"renew\n");
 }
 
 /// The fields of crontab(5), and the command as its shell would run it.
